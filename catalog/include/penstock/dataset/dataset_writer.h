@@ -1,0 +1,74 @@
+// Writing a dataset directory: blocks first, then everything that describes them.
+//
+// The caller owns the staging directory and publishes it by rename; nothing here is atomic by
+// itself. Order: any number of BlockWriter (in any order, from several threads, one object per
+// thread), then one WriteDescription.
+
+#ifndef PENSTOCK_DATASET_DATASET_WRITER_H_
+#define PENSTOCK_DATASET_DATASET_WRITER_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "penstock/base/aligned_buffer.h"
+#include "penstock/base/result.h"
+#include "penstock/dataset/block_layout.h"
+#include "penstock/dataset/description.h"
+#include "penstock/dataset/statistics.h"
+
+namespace penstock {
+
+struct BlockRecord {
+  int64_t block = 0;
+  uint64_t bytes = 0;
+  std::string checksum;                   // XXH3-128 of the file
+  std::vector<uint64_t> extent_checksum;  // XXH3-64 of every 4 MiB
+};
+
+// Writes one block file, hashing on the way: NAME.part, direct I/O where the file system has it,
+// sync, rename to NAME, mode 0444. Frames are appended in order. Memory: one extent and one tile.
+class BlockWriter {
+ public:
+  // `tile_frames`: the largest number of frames asked for at once by FrameBuffer.
+  static Result<BlockWriter> Create(const std::filesystem::path& dataset_directory,
+                                    const DatasetShape& shape, const BlockGrid& grid, int64_t block,
+                                    int64_t tile_frames);
+  ~BlockWriter();
+  BlockWriter(BlockWriter&&) noexcept;
+  BlockWriter& operator=(BlockWriter&&) noexcept;
+
+  // Room for the next `frames` frames, directly in the write buffer; valid until the next call.
+  // Fill it, then call Append with the same number.
+  std::span<std::byte> FrameBuffer(int64_t frames);
+  // Takes the frames in the buffer. Full extents are hashed and written.
+  Status Append(int64_t frames);
+  // The next `frames` frames are missing: a hole (they read as zero).
+  Status AppendMissing(int64_t frames);
+  // Pads, writes the shard index, syncs and renames. Precondition: all frames were appended.
+  Result<BlockRecord> Finish();
+
+ private:
+  struct State;
+  explicit BlockWriter(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// Everything per dataset that WriteDescription needs besides the description.
+struct DatasetContents {
+  std::vector<BlockRecord> blocks;          // in block order, all of them
+  std::vector<BlockStatistics> statistics;  // in block order
+  std::vector<int32_t> image_key;           // per frame in scan order: 0 valid, 3 invalid
+};
+
+// Writes the Zarr metadata and small arrays, nexus.json, data.nxs (up to 512 blocks) and last
+// checksums.xxh128 over every file present, previews included. Files are synced.
+Status WriteDescription(const std::filesystem::path& dataset_directory,
+                        const DatasetDescription& description, const DatasetContents& contents);
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_DATASET_DATASET_WRITER_H_

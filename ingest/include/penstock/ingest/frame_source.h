@@ -1,0 +1,161 @@
+// FrameSource: an opened acquisition in a vendor's format, and SourceFormat: how it is recognised.
+//
+// A format is one folder under ingest/formats/ with its parser and one line in registry.cc. It
+// answers three questions and nothing else: does this path look like me, what is here, and what are
+// the pixels of frames [a, b). Pipeline, statistics, checksums, previews, sidecar, progress and
+// resume are shared.
+
+#ifndef PENSTOCK_INGEST_FRAME_SOURCE_H_
+#define PENSTOCK_INGEST_FRAME_SOURCE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "penstock/base/aligned_buffer.h"
+#include "penstock/base/file.h"
+#include "penstock/base/result.h"
+#include "penstock/dataset/description.h"
+#include "penstock/dataset/geometry.h"
+
+namespace penstock::ingest {
+
+// Receives the source's bytes as the decoder reads them, so that vendor files are hashed while hot.
+// Thread-safe.
+class RawBytesObserver {
+ public:
+  virtual ~RawBytesObserver() = default;
+  // `file` is an index into SourceDescription::files.
+  virtual void OnBytes(size_t file, uint64_t offset, std::span<const std::byte> bytes) = 0;
+};
+
+// What a frame's own header says, for formats that have one. Absent members are not in the format.
+struct FrameHeaderFacts {
+  std::optional<int64_t> sequence_number;
+  std::optional<int64_t> exposure_ns;
+  std::optional<int64_t> time_unix_ns;
+};
+
+// Collects what decoding finds. Thread-safe.
+class DecodeReport {
+ public:
+  virtual ~DecodeReport() = default;
+  virtual void AddAnomaly(Anomaly anomaly) = 0;
+  virtual void AddFrameFacts(int64_t /*source_frame*/, const FrameHeaderFacts& /*facts*/) {}
+  // The frame's pixels are not usable (lost sector, damaged header): image_key 3.
+  virtual void MarkInvalid(int64_t source_frame, std::string_view reason) = 0;
+  // Pixels that are not valid in any frame (an absent sector), as a list of row-major indices.
+  virtual void AddInvalidPixels(std::span<const int64_t> /*pixels*/) {}
+};
+
+// A worker's own state for Decode; never shared between threads.
+struct DecodeContext {
+  AlignedBuffer scratch;  // grown by the source as it needs, reused from call to call
+  RawBytesObserver* observer = nullptr;
+  DecodeReport* report = nullptr;  // never null during Decode
+};
+
+struct SourceFile {
+  std::filesystem::path path;
+  std::string role;        // "frames", "header", "metadata", "dark", "sector 3"
+  std::string media_type;  // "application/x-medipix-mib"
+  FileIdentity identity;   // at open; the pipeline refuses a source that changed since
+};
+
+// A statement about the scan shape, strongest first (design: user > vendor header > trigger and
+// time-stamp analysis > square). The pipeline takes the first and names those that contradict it.
+struct ScanShapeEvidence {
+  ScanShape shape;
+  std::string evidence;  // "scan.hdr: ScanX = 256, ScanY = 256"
+  // Frames of the source per scan row beyond shape.columns (fly-back, line skip), 0 where none.
+  int64_t extra_frames_per_row = 0;
+};
+
+// For sources stored in chunks (HDF5, Zarr): reading fewer frames than a chunk wastes the rest.
+struct ChunkHint {
+  int64_t frames = 1;  // frames per chunk along the frame axis
+};
+
+struct SourceDescription {
+  std::string format;          // registry name: "mib"
+  std::string suggested_name;  // dataset name, from the file name
+  std::vector<SourceFile> files;
+  SignalShape signal;
+  ElementType element_type = ElementType::kUint16;
+  int64_t frame_count = 0;  // complete frames in the files: what the bytes say, not the header
+  std::vector<ScanShapeEvidence> scan_shapes;  // may be empty: then it is a series
+  // Source frame that belongs to scan position 0 by the format's own rule (K2 IS), with evidence.
+  int64_t first_frame = 0;
+  std::string first_frame_evidence;
+  std::vector<MetadataFact> facts;
+  std::map<std::string, AxisCalibration> axes;
+  std::vector<VendorHeader> vendor_headers;
+  std::vector<Anomaly> anomalies;  // found while opening; kHeaderContradiction refuses by default
+  OrientationRecord orientation;
+  std::optional<ChunkHint> chunks;
+  std::vector<std::string> corrections;  // applied by Decode ("dark frame subtracted"), verbatim
+  bool growing = false;  // the acquisition is still being written; frame_count may rise (Refresh)
+};
+
+// Thread-safe after construction: description() is constant (but for Refresh), Decode may be called
+// from several threads at once with different contexts.
+class FrameSource {
+ public:
+  virtual ~FrameSource() = default;
+
+  virtual const SourceDescription& description() const = 0;
+
+  // Decodes source frames [first, last) to `destination`: C order, little-endian, exactly
+  // (last - first) * frame bytes. Anomalies go to context.report; an error means that no pixel of
+  // the destination may be used. Precondition: 0 <= first <= last <= frame_count.
+  virtual Status Decode(int64_t first, int64_t last, std::span<std::byte> destination,
+                        DecodeContext& context) const = 0;
+
+  // For growing sources: looks again at the files, returns the new frame_count. Not to be called
+  // while Decode runs.
+  virtual Result<int64_t> Refresh() { return description().frame_count; }
+};
+
+// Command-line choices that concern opening. A format ignores what it has no use for, except that
+// raw needs signal_shape and element_type.
+struct OpenOptions {
+  std::optional<SignalShape> signal_shape;
+  std::optional<ElementType> element_type;
+  bool big_endian = false;          // raw: the file's byte order
+  uint64_t file_header_bytes = 0;   // raw: --offset
+  uint64_t frame_header_bytes = 0;  // raw
+  uint64_t frame_footer_bytes = 0;  // raw
+  bool this_file_only = false;      // do not collect the other files of a series
+  std::string dataset_path;         // HDF5, Zarr
+};
+
+enum class Confidence : uint8_t { kNo, kMaybe, kYes };
+
+struct Detection {
+  Confidence confidence = Confidence::kNo;
+  std::string evidence;  // "starts with 'MQ1,'"
+};
+
+// Stateless; thread-safe.
+class SourceFormat {
+ public:
+  virtual ~SourceFormat() = default;
+  virtual std::string_view name() const = 0;         // "mib"
+  virtual std::string_view description() const = 0;  // "Merlin MIB (Quantum Detectors)"
+  // By content alone. `head` holds up to the first 4096 bytes of the file at `path`.
+  virtual Detection Detect(const std::filesystem::path& path,
+                           std::span<const std::byte> head) const = 0;
+  virtual Result<std::unique_ptr<FrameSource>> Open(const std::filesystem::path& path,
+                                                    const OpenOptions& options) const = 0;
+};
+
+}  // namespace penstock::ingest
+
+#endif  // PENSTOCK_INGEST_FRAME_SOURCE_H_

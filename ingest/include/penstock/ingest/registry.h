@@ -1,0 +1,32 @@
+// The formats that penstock knows, and the choice among them.
+
+#ifndef PENSTOCK_INGEST_REGISTRY_H_
+#define PENSTOCK_INGEST_REGISTRY_H_
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "penstock/base/result.h"
+#include "penstock/ingest/frame_source.h"
+
+namespace penstock::ingest {
+
+// In order of detection.
+std::span<const SourceFormat* const> AllFormats();
+
+// kInvalidArgument with the list of names when there is no such format.
+Result<const SourceFormat*> FindFormat(std::string_view name);
+
+// By content. kUnsupported, with what was seen, when no format recognises the file.
+Result<const SourceFormat*> DetectFormat(const std::filesystem::path& path);
+
+// Opens `path` with the named format, or with the detected one when `format` is empty.
+Result<std::unique_ptr<FrameSource>> OpenSource(const std::filesystem::path& path,
+                                                std::string_view format,
+                                                const OpenOptions& options);
+
+}  // namespace penstock::ingest
+
+#endif  // PENSTOCK_INGEST_REGISTRY_H_
