@@ -1,0 +1,54 @@
+"""Shared fixtures of the end-to-end tests: they drive the penstock command as a user would and
+check what it leaves behind with independent tools (h5py, zarr-python, xarray, NumPy, xxh128sum)."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def _binary() -> pathlib.Path:
+    named = os.environ.get("PENSTOCK_BINARY")
+    return pathlib.Path(named) if named else ROOT / "build/release/tools/penstock/penstock"
+
+
+@pytest.fixture(scope="session")
+def penstock():
+    """Runs `penstock ARGUMENTS...`; returns the CompletedProcess. `status` is the exit status that
+    the test expects (None: any)."""
+    binary = _binary()
+    assert binary.exists(), f"{binary} does not exist: build first, or set PENSTOCK_BINARY"
+
+    def run(*arguments, status=0, timeout=120, **options):
+        done = subprocess.run(
+            [str(binary), *map(str, arguments)],
+            capture_output=True, text=True, timeout=timeout, check=False, **options)
+        if status is not None:
+            assert done.returncode == status, (
+                f"penstock {' '.join(map(str, arguments))}\nexit status {done.returncode}, "
+                f"expected {status}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    run.binary = binary
+    return run
+
+
+@pytest.fixture(scope="session")
+def samples() -> pathlib.Path:
+    """The folder with the real sample files, which is not part of the project."""
+    folder = pathlib.Path(os.environ.get("PENSTOCK_SAMPLES", ROOT.parent / "shared")) / "samples"
+    if not folder.is_dir():
+        pytest.skip(f"SKIPPED FOR WANT OF SAMPLES: {folder} does not exist")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def hyperspy_data() -> pathlib.Path:
+    """Real microscope files out of Debian's package python3-hyperspy, unpacked by tools/fetch-samples."""
+    folder = pathlib.Path(os.environ.get("PENSTOCK_HYPERSPY_DATA", ROOT / ".cache/hyperspy-data"))
+    if not folder.is_dir():
+        pytest.skip(f"SKIPPED FOR WANT OF SAMPLES: {folder} does not exist; run tools/fetch-samples")
+    return folder
