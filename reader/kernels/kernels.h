@@ -1,0 +1,86 @@
+// The inner loops of the reader, compiled for every instruction set that Highway knows for this
+// architecture; the best one that the machine has is chosen at run time. Each has a scalar twin of
+// the same meaning in scalar_kernels.h, which the tests hold it against.
+//
+// All functions: thread-safe, no allocation beyond the stack, no alignment needed. `frame_stride`
+// and every pixel count are in pixels. Memory behind the last pixel may be prefetched (which never
+// faults) but is never read.
+
+#ifndef PENSTOCK_READER_KERNELS_KERNELS_H_
+#define PENSTOCK_READER_KERNELS_KERNELS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace penstock::kernels {
+
+// The same run of pixels of several frames.
+template <typename Pixel>
+struct FramePixels {
+  const Pixel* first = nullptr;  // the run in the first frame
+  size_t frame_stride = 0;
+  size_t frames = 0;
+  size_t pixels = 0;  // in the run
+};
+
+// The same run of pixels of several masks, and where the sums go:
+// totals[frame * total_stride + mask] += sum over the run of pixel * mask value.
+template <typename MaskValue, typename Total>
+struct MaskRun {
+  const MaskValue* const* masks = nullptr;  // masks[k]: the run in mask k
+  size_t mask_count = 0;
+  Total* totals = nullptr;
+  size_t total_stride = 0;
+};
+
+// Binary masks given as 0x00 and 0xff. Exact.
+void MaskProduct(const FramePixels<uint8_t>& frames, const MaskRun<uint8_t, int64_t>& run);
+
+// Integer masks with |value| <= maximum_weight <= 32767. Exact: int32 lanes are widened to int64
+// before they can overflow.
+void MaskProduct(const FramePixels<uint8_t>& frames, const MaskRun<int16_t, int64_t>& run,
+                 int32_t maximum_weight);
+
+// The same for 16-bit pixels, but totals receive sum((pixel - 32768) * mask value): the caller adds
+// 32768 * sum(mask values), once per frame.
+void BiasedMaskProduct(const FramePixels<uint16_t>& frames, const MaskRun<int16_t, int64_t>& run,
+                       int32_t maximum_weight);
+
+// Binary masks given as 0 and 0xffffffff. Exact.
+void MaskProduct(const FramePixels<uint32_t>& frames, const MaskRun<uint32_t, int64_t>& run);
+
+// Float masks: float32 products and partial sums over at most 4096 pixels in as many lanes as the
+// machine has, then float64.
+void MaskProduct(const FramePixels<float>& frames, const MaskRun<float, double>& run);
+void MaskProduct(const FramePixels<uint8_t>& frames, const MaskRun<float, double>& run);
+void MaskProduct(const FramePixels<uint16_t>& frames, const MaskRun<float, double>& run);
+
+// sums[p] += pixel p of every frame, frame after frame. The caller sees to it that the 32-bit sums
+// can't overflow.
+void AddFrames(const FramePixels<uint8_t>& frames, uint32_t* sums);
+void AddFrames(const FramePixels<uint16_t>& frames, uint32_t* sums);
+void AddFrames(const FramePixels<uint32_t>& frames, uint64_t* sums);
+void AddFrames(const FramePixels<float>& frames, double* sums);
+
+// sums[p] += x, squares[p] += x^2, exact under the same condition (8-bit: at most 66051 frames).
+void AddMoments(const FramePixels<uint8_t>& frames, uint32_t* sums, uint32_t* squares);
+void AddMoments(const FramePixels<uint16_t>& frames, uint32_t* sums, uint64_t* squares);
+// sums[p] += x - shift[p], squares[p] += (x - shift[p])^2 in float64.
+void AddShiftedMoments(const FramePixels<uint32_t>& frames, const double* shift, double* sums,
+                       double* squares);
+void AddShiftedMoments(const FramePixels<float>& frames, const double* shift, double* sums,
+                       double* squares);
+
+// Reads every byte and gives their exclusive or: what a pass costs that does nothing else.
+uint64_t LoadAndDiscard(const std::byte* bytes, size_t size);
+
+// For tests and reports: the names of the instruction sets that this machine can run, best first;
+// UseTarget restricts the choice to one of them ("" lifts the restriction). Not thread-safe.
+std::vector<std::string> AvailableTargets();
+void UseTarget(const std::string& name);
+
+}  // namespace penstock::kernels
+
+#endif  // PENSTOCK_READER_KERNELS_KERNELS_H_

@@ -1,0 +1,206 @@
+// The loop that all mask kernels share; included once per instruction set.
+//
+// Register block: 4 frames x up to 4 masks. Four frames are read side by side with software
+// prefetch, which keeps more cache misses under way than one linear read does. With more than 4
+// masks the pixels are cut into chunks whose mask values stay in the L1 cache while every group of
+// masks passes over them; the prefetches for the next chunk are spread over the groups. Narrow
+// accumulators (int32, float32) are widened before they lose anything; the wide ones live in an
+// array over all chunks and are added up across their lanes once per call.
+
+#if defined(PENSTOCK_READER_KERNELS_MASK_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef PENSTOCK_READER_KERNELS_MASK_PRODUCT_INL_H_
+#undef PENSTOCK_READER_KERNELS_MASK_PRODUCT_INL_H_
+#else
+#define PENSTOCK_READER_KERNELS_MASK_PRODUCT_INL_H_
+#endif
+
+#include <hwy/cache_control.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "reader/kernels/kernels.h"
+#include "reader/kernels/scalar_kernels.h"
+#include "reader/kernels/unroll.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace penstock::kernels {
+namespace HWY_NAMESPACE {
+
+#if HWY_TARGET != HWY_SCALAR
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// A Kernel has: Pixel, MaskValue, Total (of the result); tags `d_narrow`, `d_wide` of the
+// accumulators; Lanes() pixels per step; LoadPixels, LoadMask, MultiplyAdd on narrow accumulators,
+// AddWidened(wide, narrow), Scalar(pixel, mask value) for the pixels of the last partial step;
+// MaximumSteps() before the narrow accumulator has to be widened.
+
+inline constexpr size_t kFrameBlock = 4;
+inline constexpr size_t kMaskBlock = 4;
+inline constexpr size_t kMaskBatch = 64;          // masks per pass over the pixels
+inline constexpr size_t kMaskChunkBytes = 24576;  // of all masks together: half an L1 cache
+inline constexpr size_t kPrefetchBytes = 1024;
+
+template <class Kernel>
+using WideLane = hn::TFromD<decltype(Kernel::d_wide)>;
+
+template <class Kernel, size_t kFrames, size_t kMasks>
+HWY_INLINE void ProductBlock(const Kernel& kernel, const typename Kernel::Pixel* first,
+                             size_t frame_stride, const typename Kernel::MaskValue* const* masks,
+                             size_t begin, size_t steps, size_t prefetch_pixels,
+                             uint32_t prefetch_frames, WideLane<Kernel>* wide, size_t wide_stride) {
+  constexpr auto d_narrow = Kernel::d_narrow;
+  constexpr auto d_wide = Kernel::d_wide;
+  using Narrow = hn::Vec<decltype(d_narrow)>;
+  const size_t lanes = kernel.Lanes();
+  const size_t wide_lanes = hn::Lanes(d_wide);
+  const typename Kernel::Pixel* frame[kFrames];
+  const typename Kernel::MaskValue* mask[kMasks];
+  for (size_t f = 0; f < kFrames; ++f) frame[f] = first + f * frame_stride + begin;
+  for (size_t k = 0; k < kMasks; ++k) mask[k] = masks[k] + begin;
+
+  while (steps > 0) {
+    const size_t now = std::min(steps, kernel.MaximumSteps());
+    steps -= now;
+    Narrow sum[kFrames][kMasks];
+    PENSTOCK_UNROLL
+    for (size_t f = 0; f < kFrames; ++f) {
+      PENSTOCK_UNROLL
+      for (size_t k = 0; k < kMasks; ++k) sum[f][k] = hn::Zero(d_narrow);
+    }
+    for (size_t step = 0; step < now; ++step) {
+      typename Kernel::MaskVector weight[kMasks];
+      PENSTOCK_UNROLL
+      for (size_t k = 0; k < kMasks; ++k) weight[k] = kernel.LoadMask(mask[k] + step * lanes);
+      PENSTOCK_UNROLL
+      for (size_t f = 0; f < kFrames; ++f) {
+        const auto* const pixels = frame[f] + step * lanes;
+        if ((prefetch_frames >> f) & 1) hwy::Prefetch(pixels + prefetch_pixels);
+        const auto x = kernel.LoadPixels(pixels);
+        PENSTOCK_UNROLL
+        for (size_t k = 0; k < kMasks; ++k) {
+          sum[f][k] = kernel.MultiplyAdd(x, weight[k], sum[f][k]);
+        }
+      }
+    }
+    PENSTOCK_UNROLL
+    for (size_t f = 0; f < kFrames; ++f) {
+      frame[f] += now * lanes;
+      PENSTOCK_UNROLL
+      for (size_t k = 0; k < kMasks; ++k) {
+        WideLane<Kernel>* const at = wide + (f * wide_stride + k) * wide_lanes;
+        hn::Store(kernel.AddWidened(hn::Load(d_wide, at), sum[f][k]), d_wide, at);
+      }
+    }
+    for (size_t k = 0; k < kMasks; ++k) mask[k] += now * lanes;
+  }
+}
+
+template <class Kernel, size_t kFrames>
+HWY_INLINE void ProductGroup(const Kernel& kernel, size_t masks_in_group,
+                             const typename Kernel::Pixel* first, size_t frame_stride,
+                             const typename Kernel::MaskValue* const* masks, size_t begin,
+                             size_t steps, size_t prefetch_pixels, uint32_t prefetch_frames,
+                             WideLane<Kernel>* wide, size_t wide_stride) {
+  switch (masks_in_group) {
+    case 1:
+      return ProductBlock<Kernel, kFrames, 1>(kernel, first, frame_stride, masks, begin, steps,
+                                              prefetch_pixels, prefetch_frames, wide, wide_stride);
+    case 2:
+      return ProductBlock<Kernel, kFrames, 2>(kernel, first, frame_stride, masks, begin, steps,
+                                              prefetch_pixels, prefetch_frames, wide, wide_stride);
+    case 3:
+      return ProductBlock<Kernel, kFrames, 3>(kernel, first, frame_stride, masks, begin, steps,
+                                              prefetch_pixels, prefetch_frames, wide, wide_stride);
+    default:
+      return ProductBlock<Kernel, kFrames, 4>(kernel, first, frame_stride, masks, begin, steps,
+                                              prefetch_pixels, prefetch_frames, wide, wide_stride);
+  }
+}
+
+// kFrames frames, at most kMaskBatch masks.
+template <class Kernel, size_t kFrames>
+HWY_NOINLINE void ProductOfFrames(const Kernel& kernel, const typename Kernel::Pixel* first,
+                                  size_t frame_stride, size_t pixels,
+                                  const typename Kernel::MaskValue* const* masks, size_t mask_count,
+                                  typename Kernel::Total* totals, size_t total_stride) {
+  constexpr auto d_wide = Kernel::d_wide;
+  using Wide = WideLane<Kernel>;
+  const size_t lanes = kernel.Lanes();
+  const size_t wide_lanes = hn::Lanes(d_wide);
+  const size_t groups = (mask_count + kMaskBlock - 1) / kMaskBlock;
+
+  HWY_ALIGN Wide wide[kFrames * kMaskBatch * hn::MaxLanes(d_wide)];
+  std::fill_n(wide, kFrames * mask_count * wide_lanes, Wide{0});
+
+  const size_t all_steps = pixels / lanes;
+  size_t chunk_steps = all_steps;
+  size_t prefetch_pixels = kPrefetchBytes / sizeof(typename Kernel::Pixel);
+  if (groups > 1) {
+    chunk_steps = kMaskChunkBytes / (mask_count * sizeof(typename Kernel::MaskValue) * lanes);
+    chunk_steps = std::max<size_t>(chunk_steps, 8);
+    prefetch_pixels = chunk_steps * lanes;
+  }
+  for (size_t step = 0; step < all_steps; step += chunk_steps) {
+    const size_t steps = std::min(chunk_steps, all_steps - step);
+    for (size_t group = 0; group < groups; ++group) {
+      uint32_t prefetch_frames = 0;
+      for (size_t f = group; f < kFrames; f += groups) prefetch_frames |= 1u << f;
+      ProductGroup<Kernel, kFrames>(kernel, std::min(kMaskBlock, mask_count - group * kMaskBlock),
+                                    first, frame_stride, masks + group * kMaskBlock, step * lanes,
+                                    steps, prefetch_pixels, prefetch_frames,
+                                    wide + group * kMaskBlock * wide_lanes, mask_count);
+    }
+  }
+
+  for (size_t f = 0; f < kFrames; ++f) {
+    const typename Kernel::Pixel* const frame = first + f * frame_stride;
+    for (size_t k = 0; k < mask_count; ++k) {
+      const auto lane_sums = hn::Load(d_wide, wide + (f * mask_count + k) * wide_lanes);
+      auto total =
+          static_cast<typename Kernel::Total>(hn::GetLane(hn::SumOfLanes(d_wide, lane_sums)));
+      for (size_t p = all_steps * lanes; p < pixels; ++p) {
+        total += kernel.Scalar(frame[p], masks[k][p]);
+      }
+      totals[f * total_stride + k] += total;
+    }
+  }
+}
+
+template <class Kernel>
+HWY_INLINE void Product(const Kernel& kernel, const FramePixels<typename Kernel::Pixel>& frames,
+                        const MaskRun<typename Kernel::MaskValue, typename Kernel::Total>& run) {
+  for (size_t batch = 0; batch < run.mask_count; batch += kMaskBatch) {
+    const size_t masks = std::min(kMaskBatch, run.mask_count - batch);
+    size_t f = 0;
+    for (; f + kFrameBlock <= frames.frames; f += kFrameBlock) {
+      ProductOfFrames<Kernel, kFrameBlock>(
+          kernel, frames.first + f * frames.frame_stride, frames.frame_stride, frames.pixels,
+          run.masks + batch, masks, run.totals + f * run.total_stride + batch, run.total_stride);
+    }
+    for (; f < frames.frames; ++f) {
+      ProductOfFrames<Kernel, 1>(kernel, frames.first + f * frames.frame_stride,
+                                 frames.frame_stride, frames.pixels, run.masks + batch, masks,
+                                 run.totals + f * run.total_stride + batch, run.total_stride);
+    }
+  }
+}
+
+// The two halves of an int32 or float32 vector, added into the vector of twice the width.
+template <class DWide, class VWide, class VNarrow>
+HWY_INLINE VWide AddHalves(DWide d_wide, VWide wide, VNarrow narrow) {
+  const hn::Half<hn::DFromV<VNarrow>> d_half;
+  wide = hn::Add(wide, hn::PromoteTo(d_wide, hn::LowerHalf(d_half, narrow)));
+  return hn::Add(wide, hn::PromoteTo(d_wide, hn::UpperHalf(d_half, narrow)));
+}
+
+#endif  // HWY_TARGET != HWY_SCALAR
+
+}  // namespace HWY_NAMESPACE
+}  // namespace penstock::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,93 @@
+// The meaning of each kernel of kernels.h in plain C++: the reference of the tests, the path of
+// machines without vectors and of the element types that have no kernel of their own.
+
+#ifndef PENSTOCK_READER_KERNELS_SCALAR_KERNELS_H_
+#define PENSTOCK_READER_KERNELS_SCALAR_KERNELS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "reader/kernels/kernels.h"
+
+namespace penstock::kernels::scalar {
+
+// totals += sum((pixel - bias) * mask value), computed in Total.
+template <typename Pixel, typename MaskValue, typename Total>
+void MaskProduct(const FramePixels<Pixel>& frames, const MaskRun<MaskValue, Total>& run,
+                 Total bias = 0) {
+  for (size_t f = 0; f < frames.frames; ++f) {
+    const Pixel* const frame = frames.first + f * frames.frame_stride;
+    for (size_t k = 0; k < run.mask_count; ++k) {
+      const MaskValue* const mask = run.masks[k];
+      Total sum = 0;
+      for (size_t p = 0; p < frames.pixels; ++p) {
+        sum += (static_cast<Total>(frame[p]) - bias) * static_cast<Total>(mask[p]);
+      }
+      run.totals[f * run.total_stride + k] += sum;
+    }
+  }
+}
+
+// Masks whose values are all bits or none.
+template <typename Pixel>
+void SelectProduct(const FramePixels<Pixel>& frames, const MaskRun<Pixel, int64_t>& run) {
+  for (size_t f = 0; f < frames.frames; ++f) {
+    const Pixel* const frame = frames.first + f * frames.frame_stride;
+    for (size_t k = 0; k < run.mask_count; ++k) {
+      const Pixel* const mask = run.masks[k];
+      int64_t sum = 0;
+      for (size_t p = 0; p < frames.pixels; ++p) sum += frame[p] & mask[p];
+      run.totals[f * run.total_stride + k] += sum;
+    }
+  }
+}
+
+template <typename Pixel, typename Sum>
+void AddFrames(const FramePixels<Pixel>& frames, Sum* sums) {
+  for (size_t f = 0; f < frames.frames; ++f) {
+    const Pixel* const frame = frames.first + f * frames.frame_stride;
+    for (size_t p = 0; p < frames.pixels; ++p) sums[p] += static_cast<Sum>(frame[p]);
+  }
+}
+
+template <typename Pixel, typename Sum, typename Square>
+void AddMoments(const FramePixels<Pixel>& frames, Sum* sums, Square* squares) {
+  for (size_t f = 0; f < frames.frames; ++f) {
+    const Pixel* const frame = frames.first + f * frames.frame_stride;
+    for (size_t p = 0; p < frames.pixels; ++p) {
+      sums[p] += static_cast<Sum>(frame[p]);
+      squares[p] += static_cast<Square>(frame[p]) * static_cast<Square>(frame[p]);
+    }
+  }
+}
+
+template <typename Pixel>
+void AddShiftedMoments(const FramePixels<Pixel>& frames, const double* shift, double* sums,
+                       double* squares) {
+  for (size_t f = 0; f < frames.frames; ++f) {
+    const Pixel* const frame = frames.first + f * frames.frame_stride;
+    for (size_t p = 0; p < frames.pixels; ++p) {
+      const double difference = static_cast<double>(frame[p]) - shift[p];
+      sums[p] += difference;
+      squares[p] += difference * difference;
+    }
+  }
+}
+
+inline uint64_t LoadAndDiscard(const std::byte* bytes, size_t size) {
+  uint64_t seen = 0;
+  size_t at = 0;
+  for (; at + sizeof seen <= size; at += sizeof seen) {
+    uint64_t word = 0;
+    std::memcpy(&word, bytes + at, sizeof word);
+    seen ^= word;
+  }
+  uint64_t rest = 0;
+  std::memcpy(&rest, bytes + at, size - at);
+  return seen ^ rest;
+}
+
+}  // namespace penstock::kernels::scalar
+
+#endif  // PENSTOCK_READER_KERNELS_SCALAR_KERNELS_H_

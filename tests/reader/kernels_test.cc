@@ -1,0 +1,281 @@
+// Every kernel on every instruction set of this machine against its scalar twin.
+
+#include "reader/kernels/kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "reader/kernels/scalar_kernels.h"
+
+namespace penstock::kernels {
+namespace {
+
+// Odd lengths below, at and above one vector; 70001 passes several chunks and widenings.
+const std::vector<size_t> kPixelCounts = {1, 7, 31, 64, 65, 257, 1000, 4096, 70001};
+const std::vector<size_t> kFrameCounts = {1, 3, 4, 9, 17};
+const std::vector<size_t> kMaskCounts = {1, 2, 3, 4, 5, 8, 13, 65};
+
+template <typename T>
+std::vector<T> RandomIntegers(size_t count, T low, T high, uint32_t seed) {
+  std::mt19937_64 random(seed);
+  std::uniform_int_distribution<int64_t> values(low, high);
+  std::vector<T> result(count);
+  for (T& value : result) value = static_cast<T>(values(random));
+  return result;
+}
+
+std::vector<float> RandomFloats(size_t count, uint32_t seed) {
+  std::mt19937_64 random(seed);
+  std::lognormal_distribution<float> values(0.0f, 1.0f);
+  std::vector<float> result(count);
+  for (float& value : result) value = values(random);
+  return result;
+}
+
+template <typename MaskValue>
+std::vector<const MaskValue*> Rows(const std::vector<MaskValue>& values, size_t count,
+                                   size_t pixels) {
+  std::vector<const MaskValue*> rows;
+  for (size_t k = 0; k < count; ++k) rows.push_back(values.data() + k * pixels);
+  return rows;
+}
+
+class KernelTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override { UseTarget(GetParam()); }
+  void TearDown() override { UseTarget(""); }
+
+  // Calls check(frames, pixels, masks) for a selection of sizes.
+  template <typename Check>
+  void ForSizes(Check&& check) {
+    for (const size_t pixels : kPixelCounts) {
+      for (const size_t frames : kFrameCounts) {
+        for (const size_t masks : kMaskCounts) {
+          if (pixels * frames * masks > 1'200'000) continue;
+          SCOPED_TRACE(testing::Message()
+                       << pixels << " pixels, " << frames << " frames, " << masks << " masks");
+          check(frames, pixels, masks);
+          if (HasFailure()) return;
+        }
+      }
+    }
+  }
+};
+
+// Frames lie `pixels + 5` apart and totals `masks + 2`, so that a wrong stride shows.
+constexpr size_t kFrameGap = 5;
+constexpr size_t kTotalGap = 2;
+
+template <typename Pixel, typename MaskValue, typename Total, typename Fast, typename Slow>
+void CompareExactly(const std::vector<Pixel>& data, const std::vector<MaskValue>& mask_values,
+                    size_t frames, size_t pixels, size_t masks, Fast&& fast, Slow&& slow) {
+  const auto rows = Rows(mask_values, masks, pixels);
+  const FramePixels<Pixel> run{data.data(), pixels + kFrameGap, frames, pixels};
+  std::vector<Total> found(frames * (masks + kTotalGap), Total{7});
+  std::vector<Total> expected = found;
+  fast(run, MaskRun<MaskValue, Total>{rows.data(), masks, found.data(), masks + kTotalGap});
+  slow(run, MaskRun<MaskValue, Total>{rows.data(), masks, expected.data(), masks + kTotalGap});
+  ASSERT_EQ(found, expected);
+}
+
+TEST_P(KernelTest, SelectsBytesExactly) {
+  ForSizes([](size_t frames, size_t pixels, size_t masks) {
+    const auto data = RandomIntegers<uint8_t>(frames * (pixels + kFrameGap), 0, 255, 1);
+    auto mask = RandomIntegers<uint8_t>(masks * pixels, 0, 1, 2);
+    for (uint8_t& value : mask) value = value != 0 ? 0xff : 0;
+    CompareExactly<uint8_t, uint8_t, int64_t>(
+        data, mask, frames, pixels, masks,
+        [](const auto& run, const auto& mask_run) { MaskProduct(run, mask_run); },
+        [](const auto& run, const auto& mask_run) { scalar::SelectProduct(run, mask_run); });
+  });
+}
+
+TEST_P(KernelTest, WeighsBytesExactly) {
+  ForSizes([](size_t frames, size_t pixels, size_t masks) {
+    const auto data = RandomIntegers<uint8_t>(frames * (pixels + kFrameGap), 0, 255, 3);
+    const auto mask = RandomIntegers<int16_t>(masks * pixels, -32767, 32767, 4);
+    CompareExactly<uint8_t, int16_t, int64_t>(
+        data, mask, frames, pixels, masks,
+        [](const auto& run, const auto& mask_run) { MaskProduct(run, mask_run, 32767); },
+        [](const auto& run, const auto& mask_run) { scalar::MaskProduct(run, mask_run); });
+  });
+}
+
+TEST_P(KernelTest, WeighsWordsExactly) {
+  for (const int16_t maximum : {int16_t{1}, int16_t{130}, int16_t{32767}}) {
+    ForSizes([maximum](size_t frames, size_t pixels, size_t masks) {
+      const auto data = RandomIntegers<uint16_t>(frames * (pixels + kFrameGap), 0, 65535, 5);
+      const auto mask =
+          RandomIntegers<int16_t>(masks * pixels, static_cast<int16_t>(-maximum), maximum, 6);
+      CompareExactly<uint16_t, int16_t, int64_t>(
+          data, mask, frames, pixels, masks,
+          [maximum](const auto& run, const auto& mask_run) {
+            BiasedMaskProduct(run, mask_run, maximum);
+          },
+          [](const auto& run, const auto& mask_run) {
+            scalar::MaskProduct(run, mask_run, int64_t{32768});
+          });
+    });
+  }
+}
+
+TEST_P(KernelTest, SelectsDoubleWordsExactly) {
+  ForSizes([](size_t frames, size_t pixels, size_t masks) {
+    const auto data = RandomIntegers<uint32_t>(frames * (pixels + kFrameGap), 0, 0xffffffffu, 7);
+    auto mask = RandomIntegers<uint32_t>(masks * pixels, 0, 1, 8);
+    for (uint32_t& value : mask) value = value != 0 ? 0xffffffffu : 0;
+    CompareExactly<uint32_t, uint32_t, int64_t>(
+        data, mask, frames, pixels, masks,
+        [](const auto& run, const auto& mask_run) { MaskProduct(run, mask_run); },
+        [](const auto& run, const auto& mask_run) { scalar::SelectProduct(run, mask_run); });
+  });
+}
+
+// A 2048 x 2048 frame in which every pixel and every weight is at its limit: int32 lanes, and their
+// sum, overflow many times over unless they are widened in time.
+TEST_P(KernelTest, LargeFramesAtTheLimitsDoNotOverflow) {
+  constexpr size_t kPixels = 2048 * 2048;
+  for (const uint16_t value : {uint16_t{0}, uint16_t{65535}}) {
+    for (const int16_t weight : {int16_t{1}, int16_t{-32767}, int16_t{32767}}) {
+      const std::vector<uint16_t> data(kPixels, value);
+      const std::vector<int16_t> mask(kPixels, weight);
+      const int16_t* const row = mask.data();
+      int64_t total = 0;
+      BiasedMaskProduct({data.data(), kPixels, 1, kPixels}, {&row, 1, &total, 1},
+                        std::abs(int{weight}));
+      EXPECT_EQ(total, (int64_t{value} - 32768) * weight * static_cast<int64_t>(kPixels));
+
+      const std::vector<uint8_t> bytes(kPixels, static_cast<uint8_t>(value));
+      total = 0;
+      MaskProduct({bytes.data(), kPixels, 1, kPixels},
+                  MaskRun<int16_t, int64_t>{&row, 1, &total, 1}, std::abs(int{weight}));
+      EXPECT_EQ(total, int64_t{bytes[0]} * weight * static_cast<int64_t>(kPixels));
+    }
+  }
+}
+
+template <typename Pixel>
+void CheckFloatMasks(const std::vector<Pixel>& data, size_t frames, size_t pixels, size_t masks) {
+  const auto mask = RandomFloats(masks * pixels, 9);
+  const auto rows = Rows(mask, masks, pixels);
+  const FramePixels<Pixel> run{data.data(), pixels + kFrameGap, frames, pixels};
+  std::vector<double> found(frames * masks), expected(frames * masks);
+  MaskProduct(run, MaskRun<float, double>{rows.data(), masks, found.data(), masks});
+  scalar::MaskProduct(run, MaskRun<float, double>{rows.data(), masks, expected.data(), masks});
+  for (size_t i = 0; i < found.size(); ++i) {
+    // All terms are positive, so the sum itself is the scale of the error. One lane adds at most
+    // 4096 / 4 terms before it is widened.
+    ASSERT_NEAR(found[i], expected[i], 1e-5 * expected[i]);
+  }
+}
+
+TEST_P(KernelTest, FloatMasksAgreeWithDoublePrecision) {
+  ForSizes([](size_t frames, size_t pixels, size_t masks) {
+    const size_t size = frames * (pixels + kFrameGap);
+    CheckFloatMasks(RandomFloats(size, 10), frames, pixels, masks);
+    CheckFloatMasks(RandomIntegers<uint8_t>(size, 0, 255, 11), frames, pixels, masks);
+    CheckFloatMasks(RandomIntegers<uint16_t>(size, 0, 65535, 12), frames, pixels, masks);
+  });
+}
+
+// A lane adds at most 4096 / 4 counts before it is widened: below 2^24 for counts up to 16383.
+TEST_P(KernelTest, BinaryFloatMasksOnCountsAreExact) {
+  constexpr size_t kPixels = 1 << 20;
+  const auto data = RandomIntegers<uint16_t>(kPixels, 16000, 16383, 13);
+  const std::vector<float> mask(kPixels, 1.0f);
+  const float* const row = mask.data();
+  double found = 0, expected = 0;
+  MaskProduct({data.data(), kPixels, 1, kPixels}, MaskRun<float, double>{&row, 1, &found, 1});
+  for (const uint16_t value : data) expected += value;
+  EXPECT_EQ(found, expected);
+}
+
+TEST_P(KernelTest, SumsOverFramesAreExact) {
+  for (const size_t pixels : {1, 15, 64, 1023, 1025, 5000}) {
+    for (const size_t frames : {1, 7, 8, 33}) {
+      const size_t size = frames * (pixels + kFrameGap);
+      const auto check = [&](const auto& data, auto zero) {
+        using Pixel = typename std::decay_t<decltype(data)>::value_type;
+        using Sum = decltype(zero);
+        const FramePixels<Pixel> run{data.data(), pixels + kFrameGap, frames, pixels};
+        std::vector<Sum> found(pixels, Sum{3}), expected(pixels, Sum{3});
+        AddFrames(run, found.data());
+        scalar::AddFrames(run, expected.data());
+        EXPECT_EQ(found, expected) << pixels << " pixels, " << frames << " frames";
+      };
+      check(RandomIntegers<uint8_t>(size, 0, 255, 14), uint32_t{});
+      check(RandomIntegers<uint16_t>(size, 0, 65535, 15), uint32_t{});
+      check(RandomIntegers<uint32_t>(size, 0, 0xffffffffu, 16), uint64_t{});
+      check(RandomFloats(size, 17), double{});  // the same additions in the same order
+    }
+  }
+}
+
+TEST_P(KernelTest, MomentsAreExactForCounts) {
+  for (const size_t pixels : {1, 15, 64, 1023, 1025, 5000}) {
+    for (const size_t frames : {1, 7, 8, 33}) {
+      const size_t size = frames * (pixels + kFrameGap);
+      const auto bytes = RandomIntegers<uint8_t>(size, 0, 255, 18);
+      std::vector<uint32_t> sums(pixels), squares(pixels), sums_expected(pixels),
+          squares_expected(pixels);
+      const FramePixels<uint8_t> byte_run{bytes.data(), pixels + kFrameGap, frames, pixels};
+      AddMoments(byte_run, sums.data(), squares.data());
+      scalar::AddMoments(byte_run, sums_expected.data(), squares_expected.data());
+      EXPECT_EQ(sums, sums_expected);
+      EXPECT_EQ(squares, squares_expected);
+
+      const auto words = RandomIntegers<uint16_t>(size, 0, 65535, 19);
+      std::vector<uint64_t> wide_squares(pixels), wide_squares_expected(pixels);
+      const FramePixels<uint16_t> word_run{words.data(), pixels + kFrameGap, frames, pixels};
+      AddMoments(word_run, sums.data(), wide_squares.data());
+      scalar::AddMoments(word_run, sums_expected.data(), wide_squares_expected.data());
+      EXPECT_EQ(sums, sums_expected);
+      EXPECT_EQ(wide_squares, wide_squares_expected);
+    }
+  }
+}
+
+TEST_P(KernelTest, ShiftedMomentsAgree) {
+  for (const size_t pixels : {1, 15, 64, 1025}) {
+    for (const size_t frames : {1, 7, 8, 33}) {
+      const size_t size = frames * (pixels + kFrameGap);
+      const auto check = [&](const auto& data) {
+        using Pixel = typename std::decay_t<decltype(data)>::value_type;
+        const FramePixels<Pixel> run{data.data(), pixels + kFrameGap, frames, pixels};
+        const std::vector<double> shift(data.begin(), data.begin() + static_cast<long>(pixels));
+        std::vector<double> sums(pixels), squares(pixels), sums_expected(pixels),
+            squares_expected(pixels);
+        AddShiftedMoments(run, shift.data(), sums.data(), squares.data());
+        scalar::AddShiftedMoments(run, shift.data(), sums_expected.data(), squares_expected.data());
+        EXPECT_EQ(sums, sums_expected);
+        for (size_t p = 0; p < pixels;
+             ++p) {  // the fused multiply-add rounds once instead of twice
+          EXPECT_NEAR(squares[p], squares_expected[p], 1e-13 * squares_expected[p]);
+        }
+      };
+      check(RandomFloats(size, 20));
+      check(RandomIntegers<uint32_t>(size, 0, 0xffffffffu, 21));
+    }
+  }
+}
+
+TEST_P(KernelTest, DiscardReadsEveryByte) {
+  for (const size_t size : {size_t{0}, size_t{5}, size_t{511}, size_t{512}, size_t{100003}}) {
+    auto bytes = RandomIntegers<uint8_t>(size, 0, 255, 22);
+    const auto* const data = reinterpret_cast<const std::byte*>(bytes.data());
+    EXPECT_EQ(LoadAndDiscard(data, size), scalar::LoadAndDiscard(data, size)) << size;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, KernelTest, testing::ValuesIn(AvailableTargets()),
+                         [](const auto& info) { return info.param; });
+
+}  // namespace
+}  // namespace penstock::kernels
