@@ -12,6 +12,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "penstock/base/result.h"
 
@@ -31,6 +32,25 @@ class FileHasher {
   std::string HexDigest() const;  // of everything so far; 32 lower-case digits
 
  private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Incremental XXH3-64 of every extent of a block file (kExtentBytes each, the last one shorter), in
+// one pass with the bytes from the start of the file. Not thread-safe.
+class ExtentHasher {
+ public:
+  ExtentHasher();
+  ~ExtentHasher();
+  ExtentHasher(ExtentHasher&&) noexcept;
+  ExtentHasher& operator=(ExtentHasher&&) noexcept;
+
+  void Update(std::span<const std::byte> bytes);
+  // The extents so far, a last short one included. Nothing may be added afterwards.
+  std::vector<uint64_t> Finish();
+
+ private:
+  void CloseExtent();
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -30,9 +30,14 @@ struct BlockRecord {
 };
 
 // Writes one block file, hashing on the way: NAME.part, direct I/O where the file system has it,
-// sync, rename to NAME, mode 0444. Frames are appended in order. Memory: one extent and one tile.
+// sync, rename to NAME, mode 0444. Frames are appended in order; writing runs on a thread of its
+// own in parallel with the caller. A writer that is destroyed before Finish removes NAME.part.
+// After an error (kNoSpace, kIo, ...) the writer is of no more use.
 class BlockWriter {
  public:
+  // Memory that one writer holds: two buffers of 4 MiB and a tile each.
+  static uint64_t MemoryBytes(const DatasetShape& shape, int64_t tile_frames);
+
   // `tile_frames`: the largest number of frames asked for at once by FrameBuffer.
   static Result<BlockWriter> Create(const std::filesystem::path& dataset_directory,
                                     const DatasetShape& shape, const BlockGrid& grid, int64_t block,
@@ -42,9 +47,9 @@ class BlockWriter {
   BlockWriter& operator=(BlockWriter&&) noexcept;
 
   // Room for the next `frames` frames, directly in the write buffer; valid until the next call.
-  // Fill it, then call Append with the same number.
+  // Fill it, then call Append with the same number. Aligned for the element type only.
   std::span<std::byte> FrameBuffer(int64_t frames);
-  // Takes the frames in the buffer. Full extents are hashed and written.
+  // Takes the frames in the buffer and hashes them; full pages are written.
   Status Append(int64_t frames);
   // The next `frames` frames are missing: a hole (they read as zero).
   Status AppendMissing(int64_t frames);
@@ -57,11 +62,21 @@ class BlockWriter {
   std::unique_ptr<State> state_;
 };
 
+// Writes what the statistics arrays say of one block (data.zarr/statistics, creating the files
+// where they are not there yet). The arrays are plain files with one place per frame and block, so
+// that any number of threads may call this for different blocks, and a resumed ingest finds the
+// statistics of the blocks that it keeps. Not synced: WriteDescription does that.
+Status WriteBlockStatistics(const std::filesystem::path& dataset_directory,
+                            const DatasetShape& shape, const BlockGrid& grid, int64_t block,
+                            const BlockStatistics& statistics);
+
 // Everything per dataset that WriteDescription needs besides the description.
 struct DatasetContents {
-  std::vector<BlockRecord> blocks;          // in block order, all of them
-  std::vector<BlockStatistics> statistics;  // in block order
-  std::vector<int32_t> image_key;           // per frame in scan order: 0 valid, 3 invalid
+  std::vector<BlockRecord> blocks;  // in block order, all of them
+  // In block order, or empty where WriteBlockStatistics was called for every block (which is what
+  // keeps memory bounded for large datasets).
+  std::vector<BlockStatistics> statistics;
+  std::vector<int32_t> image_key;  // per frame in scan order: 0 valid, 3 invalid
 };
 
 // Writes the Zarr metadata and small arrays, nexus.json, data.nxs (up to 512 blocks) and last

@@ -81,6 +81,9 @@ struct BlockGrid {
 // Chooses blocks of at most `target_block_bytes` of frames (at least one frame).
 Result<BlockGrid> ChooseBlockGrid(const DatasetShape& shape, uint64_t target_block_bytes);
 
+// kInvalidArgument where the grid is not one that the layout allows for this shape.
+Status ValidateBlockGrid(const DatasetShape& shape, const BlockGrid& grid);
+
 // Precondition: 0 <= block < grid.block_count().
 BlockRegion RegionOfBlock(const DatasetShape& shape, const BlockGrid& grid, int64_t block);
 int64_t BlockOfFrame(const DatasetShape& shape, const BlockGrid& grid, int64_t frame);

@@ -39,7 +39,8 @@ struct FrameStatistics {
 std::vector<double> HistogramEdges(ElementType type);
 
 // Collects one block, frame after frame, on the decoded tile while it is hot in the cache.
-// Complex types give no statistics. Not thread-safe: one accumulator per worker.
+// Complex types give no statistics. Not thread-safe, const methods included (histogram and
+// sum_pattern collect when they are asked): one accumulator per worker.
 class BlockStatistics {
  public:
   explicit BlockStatistics(const DatasetShape& shape, const BlockRegion& region);
@@ -47,7 +48,8 @@ class BlockStatistics {
   BlockStatistics(BlockStatistics&&) noexcept;
   BlockStatistics& operator=(BlockStatistics&&) noexcept;
 
-  // Frame `index` of the block (0-based), C-order pixels. Frames that are never added are missing.
+  // Frame `index` of the block (0-based), C-order pixels, aligned for the element type. Frames that
+  // are never added are missing.
   void AddFrame(int64_t index, std::span<const std::byte> pixels);
 
   const std::vector<FrameStatistics>& frames() const;
