@@ -1,0 +1,131 @@
+#include "ingest/formats/raw/record_source.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+namespace penstock::ingest {
+
+namespace {
+
+template <typename Word>
+Word SwapBytes(Word word) {
+  if constexpr (sizeof(Word) == 2) return __builtin_bswap16(word);
+  if constexpr (sizeof(Word) == 4) return __builtin_bswap32(word);
+  if constexpr (sizeof(Word) == 8) return __builtin_bswap64(word);
+}
+
+template <typename Word>
+void SwapAll(std::span<std::byte> bytes) {
+  for (size_t at = 0; at + sizeof(Word) <= bytes.size(); at += sizeof(Word)) {
+    Word word;
+    std::memcpy(&word, bytes.data() + at, sizeof(Word));
+    word = SwapBytes(word);
+    std::memcpy(bytes.data() + at, &word, sizeof(Word));
+  }
+}
+
+void ReverseByteOrder(std::span<std::byte> bytes, size_t width) {
+  if (width == 2) SwapAll<uint16_t>(bytes);
+  if (width == 4) SwapAll<uint32_t>(bytes);
+  if (width == 8) SwapAll<uint64_t>(bytes);
+}
+
+// Bytes read at once where the frames do not lie back to back.
+constexpr uint64_t kReadBytes = uint64_t{4} << 20;
+
+class RecordSource final : public FrameSource {
+ public:
+  RecordSource(SourceDescription description, RecordLayout layout, FileDescriptor fd)
+      : description_(std::move(description)), layout_(layout), fd_(std::move(fd)) {}
+
+  const SourceDescription& description() const override { return description_; }
+
+  Status Decode(int64_t first, int64_t last, std::span<std::byte> destination,
+                DecodeContext& context) const override {
+    assert(first >= 0 && first <= last && last <= description_.frame_count);
+    assert(destination.size() == static_cast<uint64_t>(last - first) * layout_.frame_bytes);
+    if (layout_.record_bytes() == layout_.frame_bytes) {
+      return DecodeContiguous(first, destination, context);
+    }
+    // Only the frames' own bytes are copied out of the records.
+    const auto records_at_once =
+        static_cast<int64_t>(std::max<uint64_t>(1, kReadBytes / layout_.record_bytes()));
+    for (int64_t frame = first; frame < last;) {
+      const int64_t count = std::min(records_at_once, last - frame);
+      PENSTOCK_RETURN_IF_ERROR(DecodeRecords(frame, count, destination, context));
+      destination = destination.subspan(static_cast<uint64_t>(count) * layout_.frame_bytes);
+      frame += count;
+    }
+    return Status::Ok();
+  }
+
+ private:
+  const std::filesystem::path& path() const { return description_.files.front().path; }
+
+  uint64_t OffsetOf(int64_t frame) const {
+    return layout_.file_header_bytes + static_cast<uint64_t>(frame) * layout_.record_bytes();
+  }
+
+  Status DecodeContiguous(int64_t first, std::span<std::byte> destination,
+                          DecodeContext& context) const {
+    const uint64_t offset = OffsetOf(first);
+    PENSTOCK_RETURN_IF_ERROR(ReadFully(fd_.get(), offset, destination, path()));
+    if (context.observer != nullptr) context.observer->OnBytes(0, offset, destination);
+    ReverseByteOrder(destination, layout_.swap_bytes);
+    return Status::Ok();
+  }
+
+  Status DecodeRecords(int64_t first, int64_t count, std::span<std::byte> destination,
+                       DecodeContext& context) const {
+    const uint64_t bytes = static_cast<uint64_t>(count) * layout_.record_bytes();
+    if (context.scratch.size() < bytes) {
+      PENSTOCK_ASSIGN_OR_RETURN(context.scratch, AlignedBuffer::Allocate(bytes));
+    }
+    const std::span<std::byte> records = context.scratch.span().first(bytes);
+    const uint64_t offset = OffsetOf(first);
+    PENSTOCK_RETURN_IF_ERROR(ReadFully(fd_.get(), offset, records, path()));
+    if (context.observer != nullptr) context.observer->OnBytes(0, offset, records);
+    for (int64_t i = 0; i < count; ++i) {
+      const uint64_t at = static_cast<uint64_t>(i) * layout_.record_bytes();
+      const std::span<std::byte> frame =
+          destination.subspan(static_cast<uint64_t>(i) * layout_.frame_bytes, layout_.frame_bytes);
+      std::memcpy(frame.data(), records.data() + at + layout_.frame_header_bytes, frame.size());
+      ReverseByteOrder(frame, layout_.swap_bytes);
+    }
+    return Status::Ok();
+  }
+
+  const SourceDescription description_;
+  const RecordLayout layout_;
+  const FileDescriptor fd_;
+};
+
+}  // namespace
+
+std::unique_ptr<FrameSource> MakeRecordSource(SourceDescription description, RecordLayout layout,
+                                              FileDescriptor fd) {
+  return std::make_unique<RecordSource>(std::move(description), layout, std::move(fd));
+}
+
+Result<OpenedFile> OpenRegularFile(const std::filesystem::path& path) {
+  // O_NONBLOCK: opening a named pipe must not wait for a writer.
+  PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor fd, OpenFile(path, O_RDONLY | O_NONBLOCK));
+  struct stat information {};
+  if (fstat(fd.get(), &information) != 0) {
+    return Error::FromErrno(errno, "cannot examine").In(path.string());
+  }
+  if (!S_ISREG(information.st_mode)) {
+    return Error::InvalidArgument("not a regular file")
+        .In(path.string())
+        .Expected("a file")
+        .Found(S_ISDIR(information.st_mode) ? "a directory" : "a device, pipe or socket");
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity identity, IdentifyFile(fd.get(), path));
+  return OpenedFile{std::move(fd), identity};
+}
+
+}  // namespace penstock::ingest

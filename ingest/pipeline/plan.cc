@@ -1,0 +1,285 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <thread>
+
+#include "ingest/pipeline/anomaly_list.h"
+#include "ingest/pipeline/memory_plan.h"
+#include "penstock/dataset/block_layout.h"
+#include "penstock/dataset/dataset.h"
+#include "penstock/ingest/ingest.h"
+#include "penstock/ingest/registry.h"
+
+namespace penstock::ingest {
+
+namespace {
+
+std::string ShapeText(const ScanShape& shape) {
+  return shape.is_series ? fmt::format("series of {}", shape.columns)
+                         : fmt::format("{},{}", shape.rows, shape.columns);
+}
+
+// What the registry's formats suggest is a file name, but a name with a slash would lead elsewhere.
+Result<std::string> DatasetName(const std::string& suggested) {
+  if (suggested.empty() || suggested == "." || suggested == ".." ||
+      suggested.find('/') != std::string::npos) {
+    return Error::InvalidArgument("the source suggests no usable name for the dataset")
+        .Found("'" + suggested + "'")
+        .Advice("give the dataset's directory with --to, not only the store");
+  }
+  return suggested;
+}
+
+Result<std::filesystem::path> ResolveDestination(const std::filesystem::path& to,
+                                                 const std::string& suggested_name) {
+  if (to.empty()) return Error::InvalidArgument("no destination").Advice("give --to");
+  std::error_code problem;
+  std::filesystem::path path = std::filesystem::absolute(to, problem).lexically_normal();
+  const bool names_store = !path.has_filename();
+  if (names_store) path = path.parent_path();
+  const bool is_dataset = LooksLikeDataset(path);
+  if (names_store && is_dataset) {
+    return Error::InvalidArgument("a dataset cannot lie inside another one")
+        .In(to.string())
+        .Advice("leave the '/' at the end out to replace that dataset");
+  }
+  if (names_store || (!is_dataset && std::filesystem::is_directory(path, problem))) {
+    PENSTOCK_ASSIGN_OR_RETURN(const std::string name, DatasetName(suggested_name));
+    path /= name;
+  }
+  return path;
+}
+
+// User first, then what the source states in its own order.
+std::vector<ShapeCandidate> CandidateShapes(const IngestOptions& options,
+                                            const SourceDescription& source) {
+  std::vector<ShapeCandidate> candidates;
+  if (options.scan_shape) {
+    candidates.push_back({*options.scan_shape,
+                          fmt::format("user: --scan-shape {}", ShapeText(*options.scan_shape)),
+                          false, false});
+  }
+  for (const ScanShapeEvidence& evidence : source.scan_shapes) {
+    candidates.push_back({evidence.shape, evidence.evidence, false, false});
+  }
+  return candidates;
+}
+
+Result<ScanMapping> MapScan(const IngestOptions& options, const SourceDescription& source,
+                            const std::string& file, std::vector<ShapeCandidate>& candidates) {
+  ScanMapping mapping;
+  mapping.source_frames = source.frame_count;
+  mapping.first_source_frame = source.first_frame + options.sync_offset;
+  if (mapping.first_source_frame >= source.frame_count) {
+    return Error::InvalidArgument("the synchronisation offset skips every frame")
+        .In(file)
+        .Expected(fmt::format("an offset below {}", source.frame_count - source.first_frame))
+        .Found(fmt::format("{}", options.sync_offset));
+  }
+  if (candidates.empty()) {
+    const int64_t frames = source.frame_count - mapping.first_source_frame;
+    candidates.push_back({{1, frames, true}, "no evidence of a scan: a series", false, false});
+  }
+  ShapeCandidate& chosen = candidates.front();
+  chosen.chosen = true;
+  mapping.scan = chosen.shape;
+  for (ShapeCandidate& candidate : candidates) candidate.agrees = candidate.shape == chosen.shape;
+  if (mapping.scan.rows < 1 || mapping.scan.columns < 1 ||
+      mapping.scan.rows > (int64_t{1} << 40) / mapping.scan.columns) {
+    return Error::InvalidArgument("not a scan shape")
+        .In(file)
+        .Expected("two axes of at least 1, at most 2^40 frames")
+        .Found(ShapeText(mapping.scan));
+  }
+  if (!options.scan_shape && !source.scan_shapes.empty()) {
+    mapping.extra_frames_per_row = source.scan_shapes.front().extra_frames_per_row;
+  } else if (options.drop_flyback) {
+    const int64_t available = source.frame_count - mapping.first_source_frame;
+    mapping.extra_frames_per_row = available / mapping.scan.rows - mapping.scan.columns;
+    if (mapping.extra_frames_per_row < 0) mapping.extra_frames_per_row = 0;
+  }
+  return mapping;
+}
+
+// Shortens or refuses the scan where the source has too few frames.
+Status ApplyMissingPolicy(const IngestOptions& options, const std::string& file,
+                          const ShapeCandidate& chosen, IngestPlan& plan) {
+  ScanMapping& mapping = plan.mapping;
+  int64_t missing = mapping.MissingAtEnd();
+  if (missing == 0) return Status::Ok();
+  const int64_t have = mapping.scan.frame_count() - missing;
+  if (options.missing == MissingPolicy::kRefuse) {
+    return Error::Contradiction("the source holds fewer frames than the scan has positions")
+        .In(file)
+        .Expected(fmt::format("{} positions for scan {} ({})", mapping.scan.frame_count(),
+                              ShapeText(mapping.scan), chosen.evidence))
+        .Found(fmt::format("{} frames in the file, which reach {} positions", mapping.source_frames,
+                           have))
+        .Advice(
+            "give --missing=zero to keep the shape and mark the rest as missing, "
+            "--missing=skip to leave out the rows that were not recorded, or --scan-shape");
+  }
+  const ScanShape wanted = mapping.scan;
+  if (options.missing == MissingPolicy::kSkip) {
+    if (have <= 0) {
+      return Error::Contradiction("no scan position has a frame").In(file);
+    }
+    if (wanted.is_series) {
+      mapping.scan.columns = have;
+    } else {
+      mapping.scan.rows = (have + wanted.columns - 1) / wanted.columns;
+    }
+    missing = mapping.MissingAtEnd();
+  }
+  Anomaly anomaly;
+  anomaly.kind = AnomalyKind::kMissingFrame;
+  anomaly.file = file;
+  anomaly.frame = mapping.source_frames;
+  anomaly.message = fmt::format(
+      "scan {} needs more frames than the {} that the source holds: {} rows left out, the last {} "
+      "positions are marked as missing",
+      ShapeText(wanted), mapping.source_frames, wanted.rows - mapping.scan.rows, missing);
+  plan.anomalies.push_back(std::move(anomaly));
+  return Status::Ok();
+}
+
+void NoteUnusedFrames(const IngestOptions& options, const std::string& file, IngestPlan& plan) {
+  const ScanMapping& mapping = plan.mapping;
+  if (options.sync_offset > 0) {
+    plan.remarks.push_back(
+        fmt::format("the first {} frames of the source are left out", mapping.first_source_frame));
+  }
+  if (mapping.MissingInFront() > 0) {
+    plan.remarks.push_back(
+        fmt::format("the first {} scan positions are marked as missing", mapping.MissingInFront()));
+  }
+  if (mapping.extra_frames_per_row > 0) {
+    plan.remarks.push_back(fmt::format("{} fly-back frames after each scan row are left out",
+                                       mapping.extra_frames_per_row));
+  }
+  if (mapping.UnusedAtEnd() > 0) {
+    Anomaly anomaly;
+    anomaly.kind = AnomalyKind::kExtraFrames;
+    anomaly.file = file;
+    anomaly.frame = mapping.source_frames - mapping.UnusedAtEnd();
+    anomaly.message = fmt::format("{} frames behind the last position of scan {} are left out",
+                                  mapping.UnusedAtEnd(), ShapeText(mapping.scan));
+    plan.anomalies.push_back(std::move(anomaly));
+  }
+}
+
+Status RefuseContradictions(const IngestOptions& options, const SourceDescription& source) {
+  if (options.scan_shape) return Status::Ok();
+  for (const Anomaly& anomaly : source.anomalies) {
+    if (anomaly.kind != AnomalyKind::kHeaderContradiction) continue;
+    Error error = Error::Contradiction(anomaly.message).In(anomaly.file);
+    if (anomaly.byte_offset) error = std::move(error).AtOffset(*anomaly.byte_offset);
+    if (anomaly.frame) error = std::move(error).AtFrame(*anomaly.frame);
+    return std::move(error).Advice(
+        "decide which statement is right and give --scan-shape; the contradiction is then recorded "
+        "in the dataset");
+  }
+  return Status::Ok();
+}
+
+void SuggestSquare(IngestPlan& plan) {
+  const int64_t frames = plan.shape.scan.frame_count();
+  const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(frames))));
+  if (!plan.shape.scan.is_series || side < 2 || side * side != frames) return;
+  plan.remarks.push_back(
+      fmt::format("{} frames would make a square scan: --scan-shape {},{}", frames, side, side));
+}
+
+uint64_t DatasetBytes(const DatasetShape& shape, const BlockGrid& grid) {
+  uint64_t bytes = 0;
+  for (int64_t block = 0; block < grid.block_count(); ++block) {
+    bytes += BlockLayout::Of(shape, grid, block).file_bytes;
+  }
+  return bytes;
+}
+
+class DiscardedReport final : public DecodeReport {
+ public:
+  void AddAnomaly(Anomaly /*anomaly*/) override {}
+  void MarkInvalid(int64_t /*source_frame*/, std::string_view /*reason*/) override {}
+};
+
+}  // namespace
+
+Result<IngestPlan> PlanIngest(const std::filesystem::path& source_path,
+                              const IngestOptions& options) {
+  IngestPlan plan;
+  plan.options = options;
+  plan.source_path = source_path;
+  PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<FrameSource> source,
+                            OpenSource(source_path, options.format, options.open));
+  plan.source = std::move(source);
+  const SourceDescription& description = plan.source->description();
+  const std::string file = source_path.string();
+  PENSTOCK_ASSIGN_OR_RETURN(plan.destination,
+                            ResolveDestination(options.to, description.suggested_name));
+  if (description.frame_count < 1) {
+    return Error::Corrupt("the source holds no complete frame").In(file);
+  }
+  PENSTOCK_RETURN_IF_ERROR(RefuseContradictions(options, description));
+
+  plan.anomalies = description.anomalies;
+  plan.shape_candidates = CandidateShapes(options, description);
+  PENSTOCK_ASSIGN_OR_RETURN(plan.mapping,
+                            MapScan(options, description, file, plan.shape_candidates));
+  PENSTOCK_RETURN_IF_ERROR(ApplyMissingPolicy(options, file, plan.shape_candidates.front(), plan));
+  NoteUnusedFrames(options, file, plan);
+
+  plan.shape = {plan.mapping.scan, description.signal, description.element_type};
+  PENSTOCK_RETURN_IF_ERROR(plan.shape.Validate());
+  PENSTOCK_ASSIGN_OR_RETURN(plan.grid, ChooseBlockGrid(plan.shape, options.block_bytes));
+  const int wanted = options.workers > 0
+                         ? options.workers
+                         : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  auto memory =
+      PlanMemory(plan.shape, plan.grid, description.chunks ? description.chunks->frames : 1, wanted,
+                 options.memory_bytes);
+  if (!memory.ok()) return std::move(memory).error().In(file);
+  plan.workers = memory->workers;
+  plan.tile_frames = memory->tile_frames;
+  plan.destination_bytes = DatasetBytes(plan.shape, plan.grid);
+  SuggestSquare(plan);
+  if (description.growing) {
+    plan.remarks.emplace_back(
+        "the acquisition is still being written: only what is there now is taken");
+  }
+  return plan;
+}
+
+Result<RateMeasurement> MeasureRate(const IngestPlan& plan) {
+  constexpr double kLongEnough = 0.25;  // seconds
+  const SourceDescription& description = plan.source->description();
+  const uint64_t frame_bytes = plan.shape.frame_bytes();
+  PENSTOCK_ASSIGN_OR_RETURN(
+      AlignedBuffer buffer,
+      AlignedBuffer::Allocate(static_cast<uint64_t>(plan.tile_frames) * frame_bytes));
+  DiscardedReport report;
+  DecodeContext context;
+  context.report = &report;
+  RateMeasurement measured;
+  const auto began = std::chrono::steady_clock::now();
+  while (measured.seconds < kLongEnough && measured.frames < description.frame_count) {
+    const int64_t count = std::min(plan.tile_frames, description.frame_count - measured.frames);
+    const uint64_t bytes = static_cast<uint64_t>(count) * frame_bytes;
+    PENSTOCK_RETURN_IF_ERROR(plan.source->Decode(measured.frames, measured.frames + count,
+                                                 buffer.span().first(bytes), context));
+    measured.frames += count;
+    measured.bytes += bytes;
+    measured.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  }
+  if (measured.bytes > 0) {
+    measured.estimated_seconds = measured.seconds / static_cast<double>(measured.bytes) *
+                                 static_cast<double>(plan.shape.payload_bytes()) / plan.workers;
+  }
+  return measured;
+}
+
+}  // namespace penstock::ingest
