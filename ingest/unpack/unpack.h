@@ -1,0 +1,56 @@
+// From the packed pixels of detector files to native little-endian arrays.
+//
+// Every function picks the best instruction set of the machine at run time and has a plain twin of
+// the same signature in namespace `scalar` (unpack_scalar.h); tests hold each against its twin.
+// All are pure and thread-safe. Source and destination may have any alignment and must not
+// overlap; only the stated bytes are read and written.
+//
+// The layouts are those of the Merlin MIB format (processed data: big-endian words; raw data
+// "R64": big-endian 64-bit words with the lowest pixel in the lowest bits) and of Gatan K2 IS
+// (uint12, two pixels in three bytes, low bits first).
+
+#ifndef PENSTOCK_INGEST_UNPACK_UNPACK_H_
+#define PENSTOCK_INGEST_UNPACK_UNPACK_H_
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace penstock::ingest {
+
+static_assert(std::endian::native == std::endian::little,
+              "the kernels write native integers, which the layout wants little-endian");
+
+// Big-endian 16-bit or 32-bit pixels to little-endian; 2 or 4 bytes per pixel on both sides.
+void SwapBytes16(const std::byte* source, std::byte* destination, size_t pixels);
+void SwapBytes32(const std::byte* source, std::byte* destination, size_t pixels);
+
+// Packed uint12 to uint16: reads (3 * pixels + 1) / 2 bytes, writes 2 * pixels.
+void UnpackUint12(const std::byte* source, std::byte* destination, size_t pixels);
+
+// The pixel rows of one chip inside a raw frame, and where they go in the image. Strides are in
+// bytes from one row to the next; the destination's is negative where rows go upward.
+struct PixelRows {
+  const std::byte* source = nullptr;
+  size_t source_stride = 0;
+  std::byte* destination = nullptr;
+  ptrdiff_t destination_stride = 0;
+  size_t row_count = 0;
+  size_t pixels_per_row = 0;  // a multiple of 64 at depth 1, of 8 at depth 6, of 4 at 12 and 24
+};
+
+// kReversed mirrors each row: the first pixel of the source row is written last.
+enum class PixelOrder : uint8_t { kForward, kReversed };
+
+// R64, by counter depth: 1 bit to uint8, 6 bit to uint8, 12 bit to uint16.
+void UnpackR64Depth1(const PixelRows& rows, PixelOrder order);
+void UnpackR64Depth6(const PixelRows& rows, PixelOrder order);
+void UnpackR64Depth12(const PixelRows& rows, PixelOrder order);
+
+// R64 at depth 24 to uint32: the half frame at rows.source holds the upper 12 bits, the one at
+// `lower_source` (same stride) the lower: value = upper * 4096 + lower.
+void UnpackR64Depth24(const PixelRows& rows, const std::byte* lower_source, PixelOrder order);
+
+}  // namespace penstock::ingest
+
+#endif  // PENSTOCK_INGEST_UNPACK_UNPACK_H_

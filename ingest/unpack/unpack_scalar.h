@@ -1,0 +1,23 @@
+// The plain twins of unpack.h: what the kernels are held against, and what they use for the ends
+// of rows that do not fill a vector.
+
+#ifndef PENSTOCK_INGEST_UNPACK_UNPACK_SCALAR_H_
+#define PENSTOCK_INGEST_UNPACK_UNPACK_SCALAR_H_
+
+#include <cstddef>
+
+#include "ingest/unpack/unpack.h"
+
+namespace penstock::ingest::scalar {
+
+void SwapBytes16(const std::byte* source, std::byte* destination, size_t pixels);
+void SwapBytes32(const std::byte* source, std::byte* destination, size_t pixels);
+void UnpackUint12(const std::byte* source, std::byte* destination, size_t pixels);
+void UnpackR64Depth1(const PixelRows& rows, PixelOrder order);
+void UnpackR64Depth6(const PixelRows& rows, PixelOrder order);
+void UnpackR64Depth12(const PixelRows& rows, PixelOrder order);
+void UnpackR64Depth24(const PixelRows& rows, const std::byte* lower_source, PixelOrder order);
+
+}  // namespace penstock::ingest::scalar
+
+#endif  // PENSTOCK_INGEST_UNPACK_UNPACK_SCALAR_H_
