@@ -78,6 +78,15 @@ struct ScanShapeEvidence {
   int64_t extra_frames_per_row = 0;
 };
 
+// A gap in the source's own numbering of its frames: `count` frames belong between source frames
+// before_frame - 1 and before_frame. Frames missing at the end are not listed. The count comes from
+// the file and is unchecked but for being positive.
+struct MissingFrames {
+  int64_t before_frame = 0;
+  int64_t count = 0;
+  std::string evidence;
+};
+
 // For sources stored in chunks (HDF5, Zarr): reading fewer frames than a chunk wastes the rest.
 struct ChunkHint {
   int64_t frames = 1;  // frames per chunk along the frame axis
@@ -91,6 +100,7 @@ struct SourceDescription {
   ElementType element_type = ElementType::kUint16;
   int64_t frame_count = 0;  // complete frames in the files: what the bytes say, not the header
   std::vector<ScanShapeEvidence> scan_shapes;  // may be empty: then it is a series
+  std::vector<MissingFrames> missing_frames;   // in order; also reported as anomalies
   // Source frame that belongs to scan position 0 by the format's own rule (K2 IS), with evidence.
   int64_t first_frame = 0;
   std::string first_frame_evidence;
