@@ -7,6 +7,7 @@
 #include <cctype>
 #include <vector>
 
+#include "ingest/formats/mib/mib_format.h"
 #include "ingest/formats/npy/npy_format.h"
 #include "ingest/formats/raw/raw_format.h"
 #include "ingest/formats/raw/record_source.h"
@@ -53,6 +54,7 @@ std::string FirstBytes(std::span<const std::byte> head) {
 std::span<const SourceFormat* const> AllFormats() {
   // In order of detection; a new format is one line here.
   static const std::array kFormats = {
+      &MibFormat(),
       &NpyFormat(),
       &RawFormat(),
   };
