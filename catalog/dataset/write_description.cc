@@ -1,0 +1,142 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <utility>
+
+#include "catalog/dataset/json_text.h"
+#include "catalog/dataset/nexus_tree.h"
+#include "catalog/dataset/small_arrays.h"
+#include "catalog/dataset/zarr_group.h"
+#include "penstock/base/file.h"
+#include "penstock/dataset/checksum.h"
+#include "penstock/dataset/dataset_writer.h"
+
+namespace penstock {
+
+namespace {
+
+constexpr char kChecksumFile[] = "checksums.xxh128";
+
+Status CheckContents(const std::filesystem::path& directory, const DatasetDescription& description,
+                     const DatasetContents& contents) {
+  PENSTOCK_RETURN_IF_ERROR(ValidateBlockGrid(description.shape, description.grid));
+  const auto blocks = static_cast<size_t>(description.grid.block_count());
+  const auto frames = static_cast<size_t>(description.shape.frame_count());
+  const bool statistics_fit = contents.statistics.empty() || contents.statistics.size() == blocks;
+  if (contents.blocks.size() != blocks || !statistics_fit || contents.image_key.size() != frames) {
+    return Error::Internal("the parts of the dataset do not belong together")
+        .In(directory)
+        .Expected(std::to_string(blocks) + " blocks, " + std::to_string(frames) + " frames")
+        .Found(std::to_string(contents.blocks.size()) + " block records, " +
+               std::to_string(contents.statistics.size()) + " block statistics, " +
+               std::to_string(contents.image_key.size()) + " image keys");
+  }
+  for (size_t block = 0; block < blocks; ++block) {
+    const BlockLayout layout =
+        BlockLayout::Of(description.shape, description.grid, static_cast<int64_t>(block));
+    const BlockRecord& record = contents.blocks[block];
+    if (record.block == static_cast<int64_t>(block) && record.bytes == layout.file_bytes &&
+        record.extent_checksum.size() == static_cast<size_t>(layout.extent_count())) {
+      continue;
+    }
+    return Error::Internal("a block record does not fit the layout")
+        .In(directory)
+        .At("block " + std::to_string(block));
+  }
+  return {};
+}
+
+Status WriteSmallArrays(const std::filesystem::path& directory,
+                        const DatasetDescription& description, const DatasetContents& contents) {
+  const DatasetShape& shape = description.shape;
+  const BlockGrid& grid = description.grid;
+  for (size_t block = 0; block < contents.statistics.size(); ++block) {
+    PENSTOCK_RETURN_IF_ERROR(WriteBlockStatistics(
+        directory, shape, grid, static_cast<int64_t>(block), contents.statistics[block]));
+  }
+  PENSTOCK_RETURN_IF_ERROR(WriteArrayPart(directory, ImageKeyArray(shape), 0, 0,
+                                          std::as_bytes(std::span(contents.image_key))));
+
+  const SmallArray checksums = ExtentChecksumArray(shape, grid);
+  std::vector<uint64_t> values(static_cast<size_t>(grid.block_count() * checksums.shape[1]));
+  for (const BlockRecord& record : contents.blocks) {
+    std::copy(record.extent_checksum.begin(), record.extent_checksum.end(),
+              values.begin() + record.block * checksums.shape[1]);
+  }
+  PENSTOCK_RETURN_IF_ERROR(
+      WriteArrayPart(directory, checksums, 0, 0, std::as_bytes(std::span(values))));
+
+  const std::vector<std::string> names = AxisNames(shape);
+  const std::vector<int64_t> extents = AxisExtents(shape);
+  for (size_t dimension = 0; dimension < names.size(); ++dimension) {
+    const auto found = description.axes.find(names[dimension]);
+    if (found == description.axes.end()) continue;
+    const AxisCalibration& axis = found->second;
+    std::vector<double> coordinates;
+    for (int64_t i = 0; i < extents[dimension]; ++i) {
+      coordinates.push_back(axis.offset + static_cast<double>(i) * axis.step);
+    }
+    PENSTOCK_RETURN_IF_ERROR(WriteArrayPart(directory,
+                                            AxisArray(names[dimension], extents[dimension], axis),
+                                            0, 0, std::as_bytes(std::span(coordinates))));
+  }
+  return {};
+}
+
+Status SyncFile(const std::filesystem::path& path) {
+  PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenFile(path, O_RDONLY));
+  if (fsync(fd.get()) != 0) return Error::FromErrno(errno, "cannot sync").In(path);
+  return {};
+}
+
+// Digests of every file but the list itself, by path; syncs what the block writers have not.
+Result<std::map<std::string, std::string>> HashEverything(const std::filesystem::path& directory,
+                                                          const DatasetDescription& description,
+                                                          const DatasetContents& contents) {
+  std::map<std::string, std::string> digests;
+  for (const BlockRecord& record : contents.blocks) {
+    digests[BlockRelativePath(description.shape, description.grid, record.block)] = record.checksum;
+  }
+  std::vector<std::filesystem::path> directories{directory};
+  std::error_code code;
+  for (std::filesystem::recursive_directory_iterator entry(directory, code), end;
+       !code && entry != end; entry.increment(code)) {
+    if (entry->is_directory()) {
+      directories.push_back(entry->path());
+      continue;
+    }
+    const std::string name = entry->path().lexically_relative(directory).generic_string();
+    if (name == kChecksumFile || digests.contains(name)) continue;
+    // WriteNewFile has synced its files.
+    if (!name.ends_with(".json")) PENSTOCK_RETURN_IF_ERROR(SyncFile(entry->path()));
+    PENSTOCK_ASSIGN_OR_RETURN(digests[name], HashFile(entry->path()));
+  }
+  if (code) return Error::FromErrno(code.value(), "cannot list the dataset").In(directory);
+  for (const std::filesystem::path& each : directories) {
+    PENSTOCK_RETURN_IF_ERROR(SyncDirectory(each));
+  }
+  return digests;
+}
+
+}  // namespace
+
+Status WriteDescription(const std::filesystem::path& dataset_directory,
+                        const DatasetDescription& description, const DatasetContents& contents) {
+  PENSTOCK_RETURN_IF_ERROR(CheckContents(dataset_directory, description, contents));
+  PENSTOCK_RETURN_IF_ERROR(WriteSmallArrays(dataset_directory, description, contents));
+  PENSTOCK_RETURN_IF_ERROR(WriteZarrMetadata(dataset_directory, description));
+  PENSTOCK_ASSIGN_OR_RETURN(const Json tree, MakeNexusTree(description, contents));
+  PENSTOCK_RETURN_IF_ERROR(WriteNewFile(dataset_directory / "nexus.json", JsonText(tree)));
+  PENSTOCK_ASSIGN_OR_RETURN(const auto digests,
+                            HashEverything(dataset_directory, description, contents));
+  std::string list;
+  for (const auto& [name, digest] : digests)
+    list.append(digest).append("  ./").append(name) += '\n';
+  PENSTOCK_RETURN_IF_ERROR(WriteNewFile(dataset_directory / kChecksumFile, list));
+  return SyncDirectory(dataset_directory);
+}
+
+}  // namespace penstock

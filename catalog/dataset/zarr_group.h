@@ -1,0 +1,20 @@
+// The Zarr v3 metadata of data.zarr (zarr-specs, core protocol v3 and sharding_indexed v1.0).
+
+#ifndef PENSTOCK_DATASET_ZARR_GROUP_H_
+#define PENSTOCK_DATASET_ZARR_GROUP_H_
+
+#include <filesystem>
+
+#include "catalog/dataset/small_arrays.h"
+#include "penstock/base/result.h"
+#include "penstock/dataset/description.h"
+
+namespace penstock {
+
+// Writes every zarr.json, the one of the root with consolidated metadata.
+Status WriteZarrMetadata(const std::filesystem::path& dataset_directory,
+                         const DatasetDescription& description);
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_DATASET_ZARR_GROUP_H_
