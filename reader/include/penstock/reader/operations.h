@@ -1,0 +1,122 @@
+// The built-in operations. Each object is used in one pass at a time; results are valid until the
+// next one. Frames that image_key marks are left out everywhere.
+//
+// Exactness: integer data (8, 16 and 32 bits) with integer masks gives exact int64 results, as do
+// sums. Float data or float masks: float32 products and partial sums over at most 4096 pixels, then
+// float64; relative error of the order of 1e-7 of the sum of the absolute terms. 64-bit and complex
+// elements are kUnsupported.
+
+#ifndef PENSTOCK_READER_OPERATIONS_H_
+#define PENSTOCK_READER_OPERATIONS_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "penstock/base/result.h"
+#include "penstock/reader/mask.h"
+#include "penstock/reader/reduction.h"
+#include "penstock/reader/result_array.h"
+
+namespace penstock {
+
+// Sum over the pixels of frame * mask, for every frame and mask: virtual detectors.
+class MaskReduction final : public Reduction {
+ public:
+  // kInvalidArgument without masks, or for masks of different shapes.
+  static Result<std::unique_ptr<MaskReduction>> Create(std::vector<Mask> masks);
+  ~MaskReduction() override;
+
+  const std::vector<Mask>& masks() const;
+  // (masks, scan rows, scan columns), or (masks, frames) for a series. int64 where the data and all
+  // masks are integer and no sum can leave int64. Frames that are not valid or not done yet: 0, or
+  // NaN in float64.
+  const ResultArray& result() const;
+
+  Status Begin(const PassPlan& plan) override;
+  std::unique_ptr<State> MakeState() const override;
+  void BeginPartition(State& state, const Partition& partition) const override;
+  void Process(State& state, const Tile& tile) const override;
+  void Merge(State& state, const Partition& partition) override;
+
+ private:
+  struct Impl;
+  explicit MaskReduction(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// The sum over all frames, pixel by pixel.
+class SumReduction final : public Reduction {
+ public:
+  SumReduction();
+  ~SumReduction() override;
+
+  // (signal rows, signal columns), int64 for integer data.
+  const ResultArray& result() const;
+  int64_t frames_summed() const;
+
+  Status Begin(const PassPlan& plan) override;
+  std::unique_ptr<State> MakeState() const override;
+  void BeginPartition(State& state, const Partition& partition) const override;
+  void Process(State& state, const Tile& tile) const override;
+  void Merge(State& state, const Partition& partition) override;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Mean and standard deviation over all frames, pixel by pixel. 8- and 16-bit data: from exact sums
+// and sums of squares. Other types: float64 moments about the first frame of each partition, merged
+// pairwise (Chan, Golub, LeVeque 1983), so a large offset costs no digits.
+class StatisticsReduction final : public Reduction {
+ public:
+  StatisticsReduction();
+  ~StatisticsReduction() override;
+
+  // (signal rows, signal columns), float64; NaN without frames. The deviation is that of the
+  // population (divided by n, as NumPy does).
+  ResultArray Mean() const;
+  ResultArray StandardDeviation() const;
+  int64_t frames_seen() const;
+
+  Status Begin(const PassPlan& plan) override;
+  std::unique_ptr<State> MakeState() const override;
+  void BeginPartition(State& state, const Partition& partition) const override;
+  void Process(State& state, const Tile& tile) const override;
+  void Merge(State& state, const Partition& partition) override;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The centre of mass of every frame, in pixels from the centre of pixel (0, 0).
+class CentreOfMassReduction final : public Reduction {
+ public:
+  // `selection`: the pixels that count, with their weights; FullMask for all of them.
+  static Result<std::unique_ptr<CentreOfMassReduction>> Create(const Mask& selection);
+  ~CentreOfMassReduction() override;
+
+  // Each of the scan's shape, float64. NaN for frames that are not valid or not done yet, and where
+  // the weighted sum is zero.
+  ResultArray Rows() const;
+  ResultArray Columns() const;
+  // The weighted sum itself, as MaskReduction gives it.
+  ResultArray Intensity() const;
+
+  Status Begin(const PassPlan& plan) override;
+  std::unique_ptr<State> MakeState() const override;
+  void BeginPartition(State& state, const Partition& partition) const override;
+  void Process(State& state, const Tile& tile) const override;
+  void Merge(State& state, const Partition& partition) override;
+
+ private:
+  explicit CentreOfMassReduction(std::unique_ptr<MaskReduction> moments, SignalShape shape);
+  std::unique_ptr<MaskReduction> moments_;  // selection, selection * row, selection * column
+  SignalShape shape_;
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_READER_OPERATIONS_H_

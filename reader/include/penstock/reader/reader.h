@@ -1,0 +1,112 @@
+// Reader: a dataset opened for processing, from a directory or from a path on a penstock mount.
+//
+// On a mount, blocks that are complete in the local cache are read through descriptors that the
+// cache daemon hands out (dataset/lease_protocol.h); where it doesn't, the path is used, without a
+// word. A const Reader may be used from several threads.
+
+#ifndef PENSTOCK_READER_READER_H_
+#define PENSTOCK_READER_READER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <stop_token>
+#include <string_view>
+#include <vector>
+
+#include "penstock/base/result.h"
+#include "penstock/dataset/dataset.h"
+#include "penstock/reader/reduction.h"
+
+namespace penstock {
+
+enum class Backend : uint8_t {
+  kAutomatic,  // per partition: mapped where it is in the page cache, direct otherwise
+  kMmap,       // best for what is in memory
+  kDirect,     // io_uring with O_DIRECT into huge pages; pread where the kernel has no io_uring
+  kPread,      // buffered, copies; for file systems that have neither
+};
+
+std::string_view BackendName(Backend backend);
+Result<Backend> ParseBackend(std::string_view text);
+
+struct ReadOptions {
+  Backend backend = Backend::kAutomatic;
+  size_t request_bytes = size_t{1} << 20;  // of one direct read
+  int queue_depth = 4;                     // direct reads under way per worker
+  size_t buffer_bytes = size_t{4} << 20;   // per buffer; at least one frame. Three per worker.
+  bool use_leases = true;
+};
+
+// What was done so far; `done` may be read during the callback only.
+struct PassProgress {
+  int64_t partitions_done = 0;
+  int64_t partition_count = 0;
+  int64_t frames_done = 0;  // in scan order of partitions, lost frames included
+  int64_t frame_count = 0;
+  uint64_t bytes_done = 0;
+  Partition last;
+  // One per frame of the dataset: 1 where results are final (done and valid).
+  std::span<const uint8_t> done;
+};
+
+struct PassOptions {
+  int threads = 0;  // 0: one per processor that this process may use
+  // Of one tile: half an L2 cache of 1 MiB.
+  size_t tile_bytes = size_t{512} << 10;
+  int64_t tile_frames = 32;
+  // Frames of one partition, rounded to whole tiles. Results of float data depend on it (in the
+  // last digits), on nothing else here.
+  size_t partition_bytes = size_t{64} << 20;
+  std::stop_token stop;
+  // After each partition, in order, one call at a time, from a worker's thread.
+  std::function<void(const PassProgress&)> on_partition;
+};
+
+// How the bytes were read.
+struct PassSummary {
+  uint64_t bytes = 0;  // of frames
+  int64_t frames = 0;
+  int64_t frames_invalid = 0;
+  int64_t partitions = 0;
+  int64_t partitions_mapped = 0;
+  int64_t partitions_direct = 0;
+  int64_t partitions_pread = 0;
+  int64_t partitions_leased = 0;  // through a descriptor of the cache daemon
+  int threads = 0;
+  double seconds = 0;
+};
+
+class Reader {
+ public:
+  // Errors of Dataset::Open, and kCorrupt where image_key contradicts the shape.
+  static Result<Reader> Open(const std::filesystem::path& path, const ReadOptions& options = {});
+
+  const Dataset& dataset() const;
+  const DatasetShape& shape() const { return dataset().shape(); }
+  // One per frame in scan order: 0 valid.
+  const std::vector<int32_t>& image_key() const;
+  // True where a cache daemon answers for this path.
+  bool has_lease_client() const;
+
+  // One pass over all frames for all reductions. Errors name the block file and the offset; after
+  // an error or a stop (kCancelled) the reductions hold the partial result of the last callback.
+  Result<PassSummary> Run(std::span<Reduction* const> reductions,
+                          const PassOptions& options = {}) const;
+
+  // The pixels of one frame, C order, little-endian. kInvalidArgument outside of the scan; frames
+  // that image_key marks are kNotFound.
+  Result<std::vector<std::byte>> ReadFrame(int64_t frame) const;
+
+ private:
+  struct State;
+  explicit Reader(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+  std::shared_ptr<const State> state_;
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_READER_READER_H_

@@ -1,0 +1,97 @@
+// Reduction: the extension point of the reader. Every operation, built-in or not, is a Reduction,
+// and any number of them share one pass over the frames.
+//
+// A pass cuts the dataset into partitions (runs of frames of one block) and those into tiles (some
+// frames x some pixels) that fit the L2 cache. Workers take partitions; each brings its own State.
+// Partitions are merged strictly in order, so a result depends on neither the number of threads nor
+// their timing.
+//
+//   class Brightest final : public Reduction {
+//     struct Mine final : State { uint16_t maximum = 0; };
+//     ...
+//     void Process(State& state, const Tile& tile) const override {
+//       for (int64_t f = 0; f < tile.frame_count; ++f) {
+//         if (tile.valid[f]) { ... tile.Frame<uint16_t>(f) ... }
+//       }
+//     }
+//   };
+
+#ifndef PENSTOCK_READER_REDUCTION_H_
+#define PENSTOCK_READER_REDUCTION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "penstock/base/result.h"
+#include "penstock/dataset/block_layout.h"
+#include "penstock/dataset/geometry.h"
+
+namespace penstock {
+
+// A run of frames that one worker processes.
+struct Partition {
+  int64_t index = 0;
+  int64_t block = 0;
+  FrameRange frames;  // dataset-wide
+};
+
+// What a reduction may rely on during one pass.
+struct PassPlan {
+  DatasetShape shape;
+  int64_t tile_frames = 0;  // at most so many frames in one tile
+  int64_t tile_pixels = 0;  // in every tile but the last ones of a frame; a multiple of 256
+  int64_t partition_count = 0;
+  int64_t partition_frames = 0;  // at most so many frames in one partition
+};
+
+// Pixels [first_pixel, first_pixel + pixel_count) of frames [first_frame, first_frame +
+// frame_count), where they were read or mapped: nothing is copied. Aligned to the element size.
+// Within a partition the tiles of a group of frames come with rising pixels, then the next frames.
+struct Tile {
+  ElementType element_type = ElementType::kUint16;
+  const std::byte* pixels = nullptr;  // the first pixel of the first frame
+  size_t frame_stride = 0;            // bytes
+  int64_t first_frame = 0;            // dataset-wide
+  int64_t frame_count = 0;
+  int64_t first_pixel = 0;
+  int64_t pixel_count = 0;
+  // One per frame of the tile: 0 where image_key says that the frame is not to be used. Its pixels
+  // are readable (usually zero) but mean nothing.
+  const uint8_t* valid = nullptr;
+
+  template <typename T>
+  const T* Frame(int64_t frame) const {
+    return reinterpret_cast<const T*>(pixels + static_cast<size_t>(frame) * frame_stride);
+  }
+};
+
+// Life of one pass: Begin, then from several workers BeginPartition, Process, ..., Merge. What a
+// subclass offers as its result may be read after the pass, and in the pass's callbacks for the
+// frames that are done.
+class Reduction {
+ public:
+  // What one worker collects over one partition.
+  class State {
+   public:
+    virtual ~State() = default;
+  };
+
+  virtual ~Reduction() = default;
+
+  // Checks that the operation can work on this dataset, forgets earlier results and allocates the
+  // new ones.
+  virtual Status Begin(const PassPlan& plan) = 0;
+  // Called a few times more often than there are workers; states are reused.
+  virtual std::unique_ptr<State> MakeState() const = 0;
+  // Empties the state. Like Process called from several threads, on different states.
+  virtual void BeginPartition(State& state, const Partition& partition) const = 0;
+  virtual void Process(State& state, const Tile& tile) const = 0;
+  // Takes what the state has collected into the result. One call at a time, in order of the
+  // partitions.
+  virtual void Merge(State& state, const Partition& partition) = 0;
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_READER_REDUCTION_H_

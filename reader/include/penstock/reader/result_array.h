@@ -1,0 +1,35 @@
+// ResultArray: what an operation gives back, C order, slow axis first.
+
+#ifndef PENSTOCK_READER_RESULT_ARRAY_H_
+#define PENSTOCK_READER_RESULT_ARRAY_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <variant>
+#include <vector>
+
+#include "penstock/base/result.h"
+
+namespace penstock {
+
+// int64 where the operation is exact, float64 otherwise. Plain values, not synchronised.
+struct ResultArray {
+  std::vector<int64_t> shape;
+  std::variant<std::vector<int64_t>, std::vector<double>> values = std::vector<double>{};
+
+  bool is_integer() const { return values.index() == 0; }
+  // Precondition of the two: the array has that type.
+  const std::vector<int64_t>& integers() const { return std::get<0>(values); }
+  const std::vector<double>& doubles() const { return std::get<1>(values); }
+  size_t size() const;
+  // All values, or a part of them, as float64 (rounded beyond 2^53).
+  std::vector<double> AsDoubles() const { return AsDoubles(0, size()); }
+  std::vector<double> AsDoubles(size_t first, size_t count) const;
+};
+
+// Writes an .npy file of int64 or float64; an existing file is replaced.
+Status WriteResult(const std::filesystem::path& path, const ResultArray& array);
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_READER_RESULT_ARRAY_H_

@@ -1,0 +1,103 @@
+#include <fmt/format.h>
+
+#include <limits>
+#include <utility>
+
+#include "penstock/reader/operations.h"
+
+namespace penstock {
+
+namespace {
+
+enum Moment : size_t { kWeight, kRow, kColumn, kMomentCount };
+
+// Coordinates are counted from the middle of the frame: smaller weights need widening less often.
+Mask MomentMask(const Mask& selection, Moment moment) {
+  Mask mask = selection;
+  const int64_t columns = selection.shape.columns;
+  for (size_t p = 0; p < mask.weights.size(); ++p) {
+    const auto pixel = static_cast<int64_t>(p);
+    const int64_t coordinate =
+        moment == kRow ? pixel / columns - selection.shape.rows / 2 : pixel % columns - columns / 2;
+    mask.weights[p] *= static_cast<double>(coordinate);
+  }
+  return mask;
+}
+
+// (moment about the middle + middle * weight) / weight: integer sums are divided once.
+ResultArray Divide(const ResultArray& moments, Moment moment, int64_t middle) {
+  ResultArray result;
+  result.shape.assign(moments.shape.begin() + 1, moments.shape.end());
+  const size_t frames = moments.size() / kMomentCount;
+  std::vector<double> centre(frames, std::numeric_limits<double>::quiet_NaN());
+  std::visit(
+      [&](const auto& values) {
+        using T = typename std::decay_t<decltype(values)>::value_type;
+        for (size_t f = 0; f < frames; ++f) {
+          const T weight = values[kWeight * frames + f];
+          if (weight == T{0}) continue;
+          const T sum = values[moment * frames + f] + static_cast<T>(middle) * weight;
+          centre[f] = static_cast<double>(sum) / static_cast<double>(weight);
+        }
+      },
+      moments.values);
+  result.values = std::move(centre);
+  return result;
+}
+
+}  // namespace
+
+CentreOfMassReduction::CentreOfMassReduction(std::unique_ptr<MaskReduction> moments,
+                                             SignalShape shape)
+    : moments_(std::move(moments)), shape_(shape) {}
+CentreOfMassReduction::~CentreOfMassReduction() = default;
+
+Result<std::unique_ptr<CentreOfMassReduction>> CentreOfMassReduction::Create(
+    const Mask& selection) {
+  if (selection.weights.size() != static_cast<size_t>(selection.shape.pixel_count())) {
+    return Error::InvalidArgument("the selection has not one weight per pixel");
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(
+      auto moments, MaskReduction::Create(
+                        {selection, MomentMask(selection, kRow), MomentMask(selection, kColumn)}));
+  return std::unique_ptr<CentreOfMassReduction>(
+      new CentreOfMassReduction(std::move(moments), selection.shape));
+}
+
+ResultArray CentreOfMassReduction::Rows() const {
+  return Divide(moments_->result(), kRow, shape_.rows / 2);
+}
+
+ResultArray CentreOfMassReduction::Columns() const {
+  return Divide(moments_->result(), kColumn, shape_.columns / 2);
+}
+
+ResultArray CentreOfMassReduction::Intensity() const {
+  const ResultArray& moments = moments_->result();
+  ResultArray result;
+  result.shape.assign(moments.shape.begin() + 1, moments.shape.end());
+  const auto frames = static_cast<ptrdiff_t>(moments.size() / kMomentCount);
+  std::visit(
+      [&](const auto& values) {
+        using Values = std::decay_t<decltype(values)>;
+        result.values = Values(values.begin(), values.begin() + frames);
+      },
+      moments.values);
+  return result;
+}
+
+Status CentreOfMassReduction::Begin(const PassPlan& plan) { return moments_->Begin(plan); }
+std::unique_ptr<Reduction::State> CentreOfMassReduction::MakeState() const {
+  return moments_->MakeState();
+}
+void CentreOfMassReduction::BeginPartition(State& state, const Partition& partition) const {
+  moments_->BeginPartition(state, partition);
+}
+void CentreOfMassReduction::Process(State& state, const Tile& tile) const {
+  moments_->Process(state, tile);
+}
+void CentreOfMassReduction::Merge(State& state, const Partition& partition) {
+  moments_->Merge(state, partition);
+}
+
+}  // namespace penstock

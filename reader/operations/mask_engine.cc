@@ -1,0 +1,201 @@
+#include "reader/operations/mask_engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <type_traits>
+#include <utility>
+
+#include "reader/kernels/kernels.h"
+#include "reader/kernels/scalar_kernels.h"
+
+namespace penstock {
+
+namespace {
+
+// What decides which kernel may be used.
+struct StackProperties {
+  bool binary = true;
+  bool integer = true;
+  double maximum_weight = 0;      // absolute
+  double maximum_total = 0;       // of absolute weights over one mask
+  std::vector<int64_t> totals{};  // of weights per mask; only where integer
+};
+
+constexpr double kLargestExactWeight = 9007199254740992.0;  // 2^53
+constexpr double kInt64Limit = 9.2e18;                      // below 2^63
+
+StackProperties Examine(std::span<const Mask> masks) {
+  StackProperties found;
+  for (const Mask& mask : masks) {
+    double total = 0;
+    for (const double weight : mask.weights) {
+      const double magnitude = std::abs(weight);
+      found.binary = found.binary && (weight == 0 || weight == 1);
+      found.integer =
+          found.integer && weight == std::floor(weight) && magnitude <= kLargestExactWeight;
+      found.maximum_weight = std::max(found.maximum_weight, magnitude);
+      total += magnitude;
+    }
+    found.maximum_total = std::max(found.maximum_total, total);
+  }
+  found.totals.resize(masks.size());
+  if (found.integer && found.maximum_total < kInt64Limit) {
+    for (size_t k = 0; k < masks.size(); ++k) {
+      for (const double weight : masks[k].weights) found.totals[k] += static_cast<int64_t>(weight);
+    }
+  }
+  return found;
+}
+
+// Packs the weights as MaskValue and calls `kernel(FramePixels<Pixel>, MaskRun<MaskValue, Total>)`.
+template <typename Pixel, typename MaskValue, typename Total, typename Kernel>
+class PackedEngine final : public MaskEngine {
+ public:
+  template <typename Pack>
+  PackedEngine(std::span<const Mask> masks, Pack&& pack, Kernel kernel,
+               std::vector<int64_t> bias = {})
+      : mask_count_(masks.size()),
+        pixel_count_(masks.front().weights.size()),
+        kernel_(std::move(kernel)) {
+    bias_ = std::move(bias);
+    bias_.resize(mask_count_);
+    values_.reserve(mask_count_ * pixel_count_);
+    for (const Mask& mask : masks) {
+      for (const double weight : mask.weights) values_.push_back(pack(weight));
+    }
+  }
+
+  bool is_exact() const override { return std::is_same_v<Total, int64_t>; }
+
+  void Multiply(const Tile& tile, Total* totals) const override {
+    std::vector<const MaskValue*> rows(mask_count_);
+    for (size_t k = 0; k < mask_count_; ++k) {
+      rows[k] = values_.data() + k * pixel_count_ + static_cast<size_t>(tile.first_pixel);
+    }
+    kernel_(kernels::FramePixels<Pixel>{tile.Frame<Pixel>(0), tile.frame_stride / sizeof(Pixel),
+                                        static_cast<size_t>(tile.frame_count),
+                                        static_cast<size_t>(tile.pixel_count)},
+            kernels::MaskRun<MaskValue, Total>{rows.data(), mask_count_, totals, mask_count_});
+  }
+  using MaskEngine::Multiply;
+
+ private:
+  size_t mask_count_;
+  size_t pixel_count_;
+  std::vector<MaskValue> values_;  // [mask][pixel]
+  Kernel kernel_;
+};
+
+template <typename Pixel, typename MaskValue, typename Total, typename Pack, typename Kernel>
+std::unique_ptr<const MaskEngine> MakeEngine(std::span<const Mask> masks, Pack&& pack,
+                                             Kernel kernel, std::vector<int64_t> bias = {}) {
+  return std::make_unique<PackedEngine<Pixel, MaskValue, Total, Kernel>>(
+      masks, std::forward<Pack>(pack), std::move(kernel), std::move(bias));
+}
+
+template <typename T>
+T PackValue(double weight) {
+  return static_cast<T>(weight);
+}
+template <typename T>
+T PackSelection(double weight) {
+  return weight != 0 ? static_cast<T>(~T{0}) : T{0};
+}
+
+// The path of types and weights without a kernel of their own.
+template <typename Pixel>
+std::unique_ptr<const MaskEngine> MakeScalarEngine(std::span<const Mask> masks, bool exact) {
+  const auto kernel = [](const auto& frames, const auto& run) {
+    kernels::scalar::MaskProduct(frames, run);
+  };
+  if (exact) return MakeEngine<Pixel, int64_t, int64_t>(masks, &PackValue<int64_t>, kernel);
+  return MakeEngine<Pixel, double, double>(masks, &PackValue<double>, kernel);
+}
+
+template <typename Pixel>
+std::unique_ptr<const MaskEngine> MakeFloatEngine(std::span<const Mask> masks) {
+  return MakeEngine<Pixel, float, double>(
+      masks, &PackValue<float>,
+      [](const auto& frames, const auto& run) { kernels::MaskProduct(frames, run); });
+}
+
+constexpr double kLargestShortWeight = 32767;
+
+std::unique_ptr<const MaskEngine> MakeEngineU8(std::span<const Mask> masks,
+                                               const StackProperties& stack, bool exact) {
+  if (!exact) return MakeFloatEngine<uint8_t>(masks);
+  if (stack.binary) {
+    return MakeEngine<uint8_t, uint8_t, int64_t>(
+        masks, &PackSelection<uint8_t>,
+        [](const auto& frames, const auto& run) { kernels::MaskProduct(frames, run); });
+  }
+  if (stack.maximum_weight > kLargestShortWeight) return MakeScalarEngine<uint8_t>(masks, true);
+  const auto maximum = static_cast<int32_t>(stack.maximum_weight);
+  return MakeEngine<uint8_t, int16_t, int64_t>(masks, &PackValue<int16_t>,
+                                               [maximum](const auto& frames, const auto& run) {
+                                                 kernels::MaskProduct(frames, run, maximum);
+                                               });
+}
+
+std::unique_ptr<const MaskEngine> MakeEngineU16(std::span<const Mask> masks,
+                                                const StackProperties& stack, bool exact) {
+  if (!exact) return MakeFloatEngine<uint16_t>(masks);
+  if (stack.maximum_weight > kLargestShortWeight) return MakeScalarEngine<uint16_t>(masks, true);
+  const auto maximum = static_cast<int32_t>(stack.maximum_weight);
+  std::vector<int64_t> bias(masks.size());
+  for (size_t k = 0; k < bias.size(); ++k) bias[k] = 32768 * stack.totals[k];
+  return MakeEngine<uint16_t, int16_t, int64_t>(
+      masks, &PackValue<int16_t>,
+      [maximum](const auto& frames, const auto& run) {
+        kernels::BiasedMaskProduct(frames, run, maximum);
+      },
+      std::move(bias));
+}
+
+std::unique_ptr<const MaskEngine> MakeEngineU32(std::span<const Mask> masks,
+                                                const StackProperties& stack, bool exact) {
+  if (!exact || !stack.binary) return MakeScalarEngine<uint32_t>(masks, exact);
+  return MakeEngine<uint32_t, uint32_t, int64_t>(
+      masks, &PackSelection<uint32_t>,
+      [](const auto& frames, const auto& run) { kernels::MaskProduct(frames, run); });
+}
+
+}  // namespace
+
+void MaskEngine::Multiply(const Tile&, int64_t*) const { std::abort(); }
+void MaskEngine::Multiply(const Tile&, double*) const { std::abort(); }
+
+Result<std::unique_ptr<const MaskEngine>> MaskEngine::Make(std::span<const Mask> masks,
+                                                           ElementType element_type) {
+  const StackProperties stack = Examine(masks);
+  // The largest sum that data of this type can give, at every step of the way.
+  const double largest = std::ldexp(1.0, static_cast<int>(8 * ElementSize(element_type)));
+  const bool exact =
+      IsInteger(element_type) && stack.integer && largest * stack.maximum_total < kInt64Limit;
+  switch (element_type) {
+    case ElementType::kUint8:
+      return MakeEngineU8(masks, stack, exact);
+    case ElementType::kUint16:
+      return MakeEngineU16(masks, stack, exact);
+    case ElementType::kUint32:
+      return MakeEngineU32(masks, stack, exact);
+    case ElementType::kFloat32:
+      return MakeFloatEngine<float>(masks);
+    case ElementType::kInt8:
+      return MakeScalarEngine<int8_t>(masks, exact);
+    case ElementType::kInt16:
+      return MakeScalarEngine<int16_t>(masks, exact);
+    case ElementType::kInt32:
+      return MakeScalarEngine<int32_t>(masks, exact);
+    case ElementType::kFloat64:
+      return MakeScalarEngine<double>(masks, false);
+    default:
+      return Error::Unsupported(fmt::format("masks on {} data", ZarrDataType(element_type)))
+          .Expected("integer data of 8, 16 or 32 bits, float32 or float64");
+  }
+}
+
+}  // namespace penstock
