@@ -1,0 +1,150 @@
+#include "reader/io/frame_reader.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace penstock {
+
+namespace {
+
+// Below this share of pages in memory a partition is read past the page cache.
+constexpr double kResidentEnough = 0.9;
+
+}  // namespace
+
+FrameReader::FrameReader(const Dataset& dataset, const ReadOptions& options, LeaseClient* leases)
+    : dataset_(dataset), options_(options), leases_(leases) {}
+
+FrameReader::~FrameReader() { CloseBlock(); }
+
+void FrameReader::CloseBlock() {
+  chunks_.reset();  // waits for reads under way; its buffers go too
+  mapped_ = MappedFile();
+  direct_file_.Close();
+  file_.Close();
+  if (lease_) leases_->Release(*std::exchange(lease_, std::nullopt));
+  block_ = -1;
+}
+
+Status FrameReader::OpenBlock(int64_t block) {
+  // Keep the buffers from block to block; Start of the next range waits for reads under way.
+  std::unique_ptr<ChunkReader> chunks = std::move(chunks_);
+  CloseBlock();
+  chunks_ = std::move(chunks);
+  layout_ = dataset_.LayoutOfBlock(block);
+  path_ = dataset_.directory() / dataset_.blocks()[static_cast<size_t>(block)].relative_path;
+  direct_refused_ = false;
+  if (leases_ != nullptr) lease_ = leases_->Acquire(block, layout_.file_bytes);
+  if (!lease_) {
+    PENSTOCK_ASSIGN_OR_RETURN(file_, OpenFile(path_, O_RDONLY));
+    PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity identity, IdentifyFile(file_.get(), path_));
+    if (identity.size != layout_.file_bytes) {
+      return Error::Corrupt("the block file has the wrong size")
+          .In(path_.string())
+          .Expected(fmt::format("{} bytes", layout_.file_bytes))
+          .Found(fmt::format("{} bytes", identity.size))
+          .Advice("run `penstock verify` on the dataset");
+    }
+  }
+  block_ = block;
+  return Status::Ok();
+}
+
+bool FrameReader::OpenDirect() {
+  if (direct_file_.valid()) return true;
+  if (direct_refused_) return false;
+  // A leased descriptor is opened again: O_DIRECT belongs to the open file, which may be shared.
+  const std::filesystem::path name =
+      lease_ ? std::filesystem::path(fmt::format("/proc/self/fd/{}", lease_->fd.get())) : path_;
+  auto opened = OpenFile(name, O_RDONLY | O_DIRECT);
+  if (opened.ok()) {
+    direct_file_ = std::move(opened).value();
+  } else {
+    direct_refused_ = true;
+  }
+  return direct_file_.valid();
+}
+
+Status FrameReader::StartChunks(bool direct) {
+  direct = direct && OpenDirect();
+  backend_ = direct ? Backend::kDirect : Backend::kPread;
+  if (chunks_ == nullptr) {
+    chunks_ = std::make_unique<ChunkReader>(options_.request_bytes, options_.queue_depth,
+                                            options_.backend != Backend::kPread);
+  }
+  const uint64_t frames = std::max<uint64_t>(options_.buffer_bytes / layout_.frame_bytes, 1);
+  const int buffered = lease_ ? lease_->fd.get() : file_.get();
+  return chunks_->Start({direct ? direct_file_.get() : buffered, begin_, end_,
+                         static_cast<size_t>(frames * layout_.frame_bytes)},
+                        path_);
+}
+
+// True where the partition can be read through a mapping and, under kAutomatic, is in memory.
+Result<bool> FrameReader::TryMapped() {
+  const int fd = lease_ ? lease_->fd.get() : file_.get();
+  const bool automatic = options_.backend == Backend::kAutomatic;
+  double share = automatic ? ResidentShareByReading(fd, begin_, end_) : 1;
+  if (share >= 0 && share < kResidentEnough) return false;
+  if (!mapped_.valid()) {
+    auto mapped = MappedFile::Map(fd, layout_.file_bytes, path_);
+    if (!mapped.ok()) return false;  // a file system without shared mappings
+    mapped_ = std::move(mapped).value();
+  }
+  if (share < 0) share = mapped_.ResidentShare(begin_, end_);
+  if (share < kResidentEnough) return false;
+  // What can't be brought in is read instead, which either works or names the offset.
+  return mapped_.Populate(begin_, end_).ok();
+}
+
+Status FrameReader::Start(const Partition& partition) {
+  if (partition.block != block_) PENSTOCK_RETURN_IF_ERROR(OpenBlock(partition.block));
+  partition_ = partition;
+  next_frame_ = partition.frames.first;
+  const auto first = static_cast<uint64_t>(partition.frames.first - layout_.region.first_frame);
+  const auto last = static_cast<uint64_t>(partition.frames.last - layout_.region.first_frame);
+  begin_ = kPayloadStart + first * layout_.frame_bytes;
+  end_ = kPayloadStart + last * layout_.frame_bytes;
+  if (options_.backend == Backend::kAutomatic || options_.backend == Backend::kMmap) {
+    PENSTOCK_ASSIGN_OR_RETURN(const bool mapped, TryMapped());
+    if (mapped) {
+      backend_ = Backend::kMmap;
+      return Status::Ok();
+    }
+  }
+  return StartChunks(options_.backend == Backend::kAutomatic ||
+                     options_.backend == Backend::kDirect);
+}
+
+Result<FrameRun> FrameReader::Next() {
+  FrameRun run;
+  run.first_frame = next_frame_;
+  if (next_frame_ == partition_.frames.last) return run;
+  if (backend_ == Backend::kMmap) {
+    run.frame_count = partition_.frames.last - next_frame_;
+    run.pixels = mapped_.data() + begin_;
+  } else {
+    auto chunk = chunks_->Next();
+    if (!chunk.ok() && chunk.error().system_errno() == EINVAL && backend_ == Backend::kDirect &&
+        next_frame_ == partition_.frames.first) {
+      // The file system took the flag and refuses the read, as some do.
+      direct_file_.Close();
+      direct_refused_ = true;
+      PENSTOCK_RETURN_IF_ERROR(StartChunks(false));
+      chunk = chunks_->Next();
+    }
+    if (!chunk.ok()) {
+      return std::move(chunk).error().At(
+          fmt::format("frames {}-{}", next_frame_, partition_.frames.last - 1));
+    }
+    run.frame_count = static_cast<int64_t>(chunk->size() / layout_.frame_bytes);
+    run.pixels = chunk->data();
+  }
+  next_frame_ += run.frame_count;
+  return run;
+}
+
+}  // namespace penstock

@@ -1,0 +1,77 @@
+// FrameReader: the frames of one partition after another, by whichever back end suits.
+
+#ifndef PENSTOCK_READER_IO_FRAME_READER_H_
+#define PENSTOCK_READER_IO_FRAME_READER_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "penstock/base/file.h"
+#include "penstock/base/result.h"
+#include "penstock/dataset/dataset.h"
+#include "penstock/reader/reader.h"
+#include "penstock/reader/reduction.h"
+#include "reader/io/chunk_reader.h"
+#include "reader/io/lease_client.h"
+#include "reader/io/mapped_file.h"
+
+namespace penstock {
+
+// Frames that lie one after another in memory, without gaps.
+struct FrameRun {
+  int64_t first_frame = 0;  // dataset-wide
+  int64_t frame_count = 0;  // 0: the partition is done
+  const std::byte* pixels = nullptr;
+};
+
+// One per worker, not thread-safe. Keeps its buffers, and the block of the last partition open.
+class FrameReader {
+ public:
+  // `leases` may be null; both must outlive the reader.
+  FrameReader(const Dataset& dataset, const ReadOptions& options, LeaseClient* leases);
+  ~FrameReader();
+  FrameReader(const FrameReader&) = delete;
+  FrameReader& operator=(const FrameReader&) = delete;
+
+  // kCorrupt where the block file has not the size that the sidecar says.
+  Status Start(const Partition& partition);
+  // Valid until the next call of anything here.
+  Result<FrameRun> Next();
+
+  // How the current partition is read: kMmap, kDirect or kPread.
+  Backend backend() const { return backend_; }
+  bool leased() const { return lease_.has_value(); }
+
+ private:
+  Status OpenBlock(int64_t block);
+  void CloseBlock();
+  Result<bool> TryMapped();
+  Status StartChunks(bool direct);
+  bool OpenDirect();
+
+  const Dataset& dataset_;
+  const ReadOptions& options_;
+  LeaseClient* leases_;
+
+  int64_t block_ = -1;
+  BlockLayout layout_;
+  std::filesystem::path path_;
+  FileDescriptor file_;  // by path; not open where there is a lease
+  std::optional<BlockLease> lease_;
+  FileDescriptor direct_file_;
+  bool direct_refused_ = false;
+  MappedFile mapped_;
+  std::unique_ptr<ChunkReader> chunks_;
+
+  Partition partition_;
+  Backend backend_ = Backend::kPread;
+  int64_t next_frame_ = 0;
+  uint64_t begin_ = 0;  // file offsets of the partition
+  uint64_t end_ = 0;
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_READER_IO_FRAME_READER_H_

@@ -1,0 +1,49 @@
+// A whole file mapped for reading, in huge pages where the file system has them.
+
+#ifndef PENSTOCK_READER_IO_MAPPED_FILE_H_
+#define PENSTOCK_READER_IO_MAPPED_FILE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+
+#include "penstock/base/result.h"
+
+namespace penstock {
+
+// Owns the mapping; the descriptor may be closed. Not synchronised.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  ~MappedFile() { Unmap(); }
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  static Result<MappedFile> Map(int fd, uint64_t bytes,
+                                const std::filesystem::path& path_for_errors);
+
+  bool valid() const { return data_ != nullptr; }
+  const std::byte* data() const { return data_; }
+
+  // Brings the range into the page tables, reading what is not in memory. An error where a page
+  // can't be read: touching it would end the process by SIGBUS.
+  Status Populate(uint64_t begin, uint64_t end);
+  // Share of a few probed pages of the range that are in memory, 0 to 1.
+  double ResidentShare(uint64_t begin, uint64_t end) const;
+
+ private:
+  void Unmap();
+
+  const std::byte* data_ = nullptr;
+  uint64_t bytes_ = 0;
+  std::filesystem::path path_;
+};
+
+// The same share by reading without waiting; negative where the file system can't tell.
+double ResidentShareByReading(int fd, uint64_t begin, uint64_t end);
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_READER_IO_MAPPED_FILE_H_

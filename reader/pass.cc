@@ -1,0 +1,264 @@
+// One pass over a dataset: partitions to workers, tiles to reductions, merges in order.
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "penstock/reader/reader.h"
+#include "reader/io/frame_reader.h"
+#include "reader/reader_state.h"
+
+namespace penstock {
+
+namespace {
+
+using States = std::vector<std::unique_ptr<Reduction::State>>;  // one per reduction
+
+constexpr int64_t kTilePixelUnit = 256;
+constexpr int64_t kMaximumTileFrames = 4096;
+// States beyond one per worker, so that a fast worker need not wait for a slow one to merge.
+constexpr int kSpareStates = 2;
+
+int UsableProcessors() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(CPU_COUNT(&set), 1);
+  return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1u));
+}
+
+PassPlan MakePlan(const DatasetShape& shape, const PassOptions& options) {
+  PassPlan plan;
+  plan.shape = shape;
+  const auto tile_bytes = static_cast<int64_t>(std::max<size_t>(options.tile_bytes, 4096));
+  const auto frame_bytes = static_cast<int64_t>(shape.frame_bytes());
+  const auto element_bytes = static_cast<int64_t>(ElementSize(shape.element_type));
+  plan.tile_frames = std::clamp(std::max(options.tile_frames, tile_bytes / frame_bytes), int64_t{1},
+                                kMaximumTileFrames);
+  const int64_t pixels = tile_bytes / plan.tile_frames / element_bytes;
+  plan.tile_pixels = std::max(pixels / kTilePixelUnit, int64_t{1}) * kTilePixelUnit;
+  if (plan.tile_pixels >= shape.signal.pixel_count()) {
+    plan.tile_pixels =
+        (shape.signal.pixel_count() + kTilePixelUnit - 1) / kTilePixelUnit * kTilePixelUnit;
+  }
+  const int64_t frames = static_cast<int64_t>(options.partition_bytes) / frame_bytes;
+  plan.partition_frames = std::max(frames / plan.tile_frames, int64_t{1}) * plan.tile_frames;
+  return plan;
+}
+
+std::vector<Partition> MakePartitions(const Dataset& dataset, int64_t frames_each) {
+  std::vector<Partition> partitions;
+  for (size_t b = 0; b < dataset.blocks().size(); ++b) {
+    const BlockRegion& region = dataset.blocks()[b].region;
+    const int64_t end = region.first_frame + region.frame_count();
+    for (int64_t frame = region.first_frame; frame < end; frame += frames_each) {
+      partitions.push_back({static_cast<int64_t>(partitions.size()),
+                            static_cast<int64_t>(b),
+                            {frame, std::min(frame + frames_each, end)}});
+    }
+  }
+  return partitions;
+}
+
+class Pass {
+ public:
+  Pass(const Dataset& dataset, const std::vector<int32_t>& image_key,
+       const ReadOptions& read_options, LeaseClient* leases, std::span<Reduction* const> reductions,
+       const PassOptions& options)
+      : dataset_(dataset),
+        read_options_(read_options),
+        leases_(leases),
+        reductions_(reductions),
+        options_(options),
+        plan_(MakePlan(dataset.shape(), options)),
+        partitions_(MakePartitions(dataset, plan_.partition_frames)) {
+    plan_.partition_count = static_cast<int64_t>(partitions_.size());
+    valid_.reserve(image_key.size());
+    for (const int32_t key : image_key) valid_.push_back(key == 0 ? 1 : 0);
+  }
+
+  Result<PassSummary> Run() {
+    const auto start = std::chrono::steady_clock::now();
+    const int wanted = options_.threads > 0 ? options_.threads : UsableProcessors();
+    summary_.threads =
+        static_cast<int>(std::clamp<int64_t>(plan_.partition_count, 1, std::min(wanted, 1024)));
+    PENSTOCK_RETURN_IF_ERROR(Prepare());
+    {
+      std::vector<std::jthread> workers;
+      for (int i = 1; i < summary_.threads; ++i) workers.emplace_back([this] { Work(); });
+      Work();
+    }
+    if (failure_) return *std::move(failure_);
+    summary_.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return summary_;
+  }
+
+ private:
+  Status Prepare() {
+    try {
+      for (Reduction* const reduction : reductions_) {
+        PENSTOCK_RETURN_IF_ERROR(reduction->Begin(plan_));
+      }
+      for (int i = 0; i < summary_.threads + kSpareStates; ++i) {
+        States states;
+        for (Reduction* const reduction : reductions_) states.push_back(reduction->MakeState());
+        free_states_.push_back(std::move(states));
+      }
+      done_.assign(valid_.size(), 0);
+    } catch (const std::bad_alloc&) {
+      return Error::Unsupported("not enough memory for the results of this pass")
+          .In(dataset_.directory().string())
+          .Advice("use fewer threads, fewer masks, or a machine with more memory");
+    }
+    return Status::Ok();
+  }
+
+  void Work() {
+    FrameReader frames(dataset_, read_options_, leases_);
+    while (auto task = Take()) {
+      Status status = Process(frames, task->first, task->second);
+      if (!status.ok()) return Fail(std::move(status).error());
+      Deliver(frames, task->first, std::move(task->second));
+    }
+  }
+
+  // The next partition, together with states to collect it in. Taking both at once makes sure that
+  // the partition which is to be merged next always has its states.
+  std::optional<std::pair<Partition, States>> Take() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] {
+      return failure_ || !free_states_.empty() || next_partition_ == plan_.partition_count;
+    });
+    if (failure_ || next_partition_ == plan_.partition_count) return std::nullopt;
+    if (options_.stop.stop_requested()) {
+      failure_ = Error::Cancelled("the pass was stopped").In(dataset_.directory().string());
+      changed_.notify_all();
+      return std::nullopt;
+    }
+    States states = std::move(free_states_.back());
+    free_states_.pop_back();
+    return std::pair(partitions_[static_cast<size_t>(next_partition_++)], std::move(states));
+  }
+
+  Status Process(FrameReader& frames, const Partition& partition, const States& states) {
+    for (size_t i = 0; i < reductions_.size(); ++i) {
+      reductions_[i]->BeginPartition(*states[i], partition);
+    }
+    PENSTOCK_RETURN_IF_ERROR(frames.Start(partition));
+    while (true) {
+      PENSTOCK_ASSIGN_OR_RETURN(const FrameRun run, frames.Next());
+      if (run.frame_count == 0) return Status::Ok();
+      PENSTOCK_RETURN_IF_ERROR(ProcessRun(run, states));
+    }
+  }
+
+  Status ProcessRun(const FrameRun& run, const States& states) {
+    const auto frame_bytes = static_cast<size_t>(dataset_.shape().frame_bytes());
+    const size_t element_bytes = ElementSize(dataset_.shape().element_type);
+    const int64_t pixels = dataset_.shape().signal.pixel_count();
+    Tile tile;
+    tile.element_type = dataset_.shape().element_type;
+    tile.frame_stride = frame_bytes;
+    for (int64_t frame = 0; frame < run.frame_count; frame += plan_.tile_frames) {
+      if (options_.stop.stop_requested()) {
+        return Error::Cancelled("the pass was stopped").In(dataset_.directory().string());
+      }
+      tile.first_frame = run.first_frame + frame;
+      tile.frame_count = std::min(plan_.tile_frames, run.frame_count - frame);
+      tile.valid = valid_.data() + tile.first_frame;
+      for (int64_t pixel = 0; pixel < pixels; pixel += plan_.tile_pixels) {
+        tile.first_pixel = pixel;
+        tile.pixel_count = std::min(plan_.tile_pixels, pixels - pixel);
+        tile.pixels = run.pixels + static_cast<size_t>(frame) * frame_bytes +
+                      static_cast<size_t>(pixel) * element_bytes;
+        for (size_t i = 0; i < reductions_.size(); ++i) reductions_[i]->Process(*states[i], tile);
+      }
+    }
+    return Status::Ok();
+  }
+
+  void Fail(Error error) {
+    const std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = std::move(error);
+    changed_.notify_all();
+  }
+
+  // Hands a finished partition over; merges it, and those that waited for it, when it is its turn.
+  void Deliver(const FrameReader& frames, const Partition& partition, States states) {
+    const std::lock_guard lock(mutex_);
+    ++summary_.partitions;
+    switch (frames.backend()) {
+      case Backend::kMmap:
+        ++summary_.partitions_mapped;
+        break;
+      case Backend::kDirect:
+        ++summary_.partitions_direct;
+        break;
+      default:
+        ++summary_.partitions_pread;
+    }
+    if (frames.leased()) ++summary_.partitions_leased;
+    finished_.emplace(partition.index, std::move(states));
+    while (!finished_.empty() && finished_.begin()->first == next_merge_) {
+      MergeNext(std::move(finished_.begin()->second));
+      finished_.erase(finished_.begin());
+    }
+    changed_.notify_all();
+  }
+
+  void MergeNext(States states) {
+    const Partition& partition = partitions_[static_cast<size_t>(next_merge_++)];
+    for (size_t i = 0; i < reductions_.size(); ++i) {
+      reductions_[i]->Merge(*states[i], partition);
+    }
+    free_states_.push_back(std::move(states));
+    const auto first = static_cast<ptrdiff_t>(partition.frames.first);
+    const int64_t frames = partition.frames.last - partition.frames.first;
+    std::copy_n(valid_.begin() + first, frames, done_.begin() + first);
+    const auto valid = std::count(done_.begin() + first, done_.begin() + first + frames, 1);
+    summary_.frames += frames;
+    summary_.frames_invalid += frames - valid;
+    summary_.bytes += static_cast<uint64_t>(frames) * dataset_.shape().frame_bytes();
+    if (options_.on_partition) {
+      options_.on_partition({next_merge_, plan_.partition_count, summary_.frames,
+                             dataset_.shape().frame_count(), summary_.bytes, partition, done_});
+    }
+  }
+
+  const Dataset& dataset_;
+  const ReadOptions& read_options_;
+  LeaseClient* const leases_;
+  const std::span<Reduction* const> reductions_;
+  const PassOptions& options_;
+  PassPlan plan_;
+  const std::vector<Partition> partitions_;
+  std::vector<uint8_t> valid_;  // per frame; constant during the pass
+
+  std::mutex mutex_;  // everything below
+  std::condition_variable changed_;
+  int64_t next_partition_ = 0;
+  int64_t next_merge_ = 0;
+  std::vector<States> free_states_;
+  std::map<int64_t, States> finished_;
+  std::vector<uint8_t> done_;
+  std::optional<Error> failure_;
+  PassSummary summary_;
+};
+
+}  // namespace
+
+Result<PassSummary> Reader::Run(std::span<Reduction* const> reductions,
+                                const PassOptions& options) const {
+  Pass pass(dataset(), image_key(), state_->options, state_->leases.get(), reductions, options);
+  return pass.Run();
+}
+
+}  // namespace penstock

@@ -1,0 +1,81 @@
+#include "penstock/reader/reader.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "reader/io/frame_reader.h"
+#include "reader/io/lease_client.h"
+#include "reader/reader_state.h"
+
+namespace penstock {
+
+namespace {
+
+struct BackendText {
+  Backend backend;
+  std::string_view name;
+};
+constexpr std::array<BackendText, 4> kBackends = {{{Backend::kAutomatic, "automatic"},
+                                                   {Backend::kMmap, "mmap"},
+                                                   {Backend::kDirect, "direct"},
+                                                   {Backend::kPread, "pread"}}};
+
+}  // namespace
+
+std::string_view BackendName(Backend backend) {
+  for (const BackendText& known : kBackends) {
+    if (known.backend == backend) return known.name;
+  }
+  return "";
+}
+
+Result<Backend> ParseBackend(std::string_view text) {
+  for (const BackendText& known : kBackends) {
+    if (known.name == text) return known.backend;
+  }
+  return Error::InvalidArgument(fmt::format("there is no back end '{}'", text))
+      .Expected("automatic, mmap, direct or pread");
+}
+
+Result<Reader> Reader::Open(const std::filesystem::path& path, const ReadOptions& options) {
+  PENSTOCK_ASSIGN_OR_RETURN(Dataset dataset, Dataset::Open(path));
+  PENSTOCK_ASSIGN_OR_RETURN(std::vector<int32_t> image_key, dataset.ReadImageKey());
+  if (image_key.size() != static_cast<size_t>(dataset.shape().frame_count())) {
+    return Error::Corrupt("image_key does not fit the dataset")
+        .In(path.string())
+        .Expected(fmt::format("{} entries", dataset.shape().frame_count()))
+        .Found(fmt::format("{}", image_key.size()));
+  }
+  auto leases = options.use_leases ? LeaseClient::ForDataset(path) : nullptr;
+  return Reader(std::make_shared<const State>(
+      State{std::move(dataset), std::move(image_key), options, std::move(leases)}));
+}
+
+const Dataset& Reader::dataset() const { return state_->dataset; }
+const std::vector<int32_t>& Reader::image_key() const { return state_->image_key; }
+bool Reader::has_lease_client() const { return state_->leases != nullptr; }
+
+Result<std::vector<std::byte>> Reader::ReadFrame(int64_t frame) const {
+  const DatasetShape& shape = dataset().shape();
+  if (frame < 0 || frame >= shape.frame_count()) {
+    return Error::InvalidArgument(fmt::format("there is no frame {}", frame))
+        .In(dataset().directory().string())
+        .Expected(fmt::format("0 to {}", shape.frame_count() - 1));
+  }
+  if (image_key()[static_cast<size_t>(frame)] != 0) {
+    return Error::NotFound("the frame is marked as not to be used")
+        .In(dataset().directory().string())
+        .AtFrame(frame)
+        .Expected("image_key 0")
+        .Found(fmt::format("{}", image_key()[static_cast<size_t>(frame)]));
+  }
+  FrameReader reader(dataset(), state_->options, state_->leases.get());
+  const int64_t block = BlockOfFrame(shape, dataset().grid(), frame);
+  PENSTOCK_RETURN_IF_ERROR(reader.Start({0, block, {frame, frame + 1}}));
+  PENSTOCK_ASSIGN_OR_RETURN(const FrameRun run, reader.Next());
+  return std::vector<std::byte>(run.pixels, run.pixels + shape.frame_bytes());
+}
+
+}  // namespace penstock

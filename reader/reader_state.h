@@ -1,0 +1,25 @@
+// What a Reader holds; shared by the files that implement it.
+
+#ifndef PENSTOCK_READER_READER_STATE_H_
+#define PENSTOCK_READER_READER_STATE_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "penstock/dataset/dataset.h"
+#include "penstock/reader/reader.h"
+#include "reader/io/lease_client.h"
+
+namespace penstock {
+
+struct Reader::State {
+  Dataset dataset;
+  std::vector<int32_t> image_key;
+  ReadOptions options;
+  std::unique_ptr<LeaseClient> leases;  // null away from a mount
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_READER_READER_STATE_H_
