@@ -192,24 +192,26 @@ Status Collector::Consider(const fs::path& path) {
   return {};
 }
 
-// Files whose name alone suggests that they belong must continue the numbering.
+// Files whose name alone suggests that they belong must continue the numbering of the others.
 void Collector::DropStrayOverlaps() {
-  const auto overlaps = [this](const Candidate& stray) {
-    return std::ranges::any_of(members_, [&stray](const Candidate& other) {
-      return &other != &stray && other.first_sequence() < stray.end_sequence() &&
-             stray.first_sequence() < other.end_sequence();
-    });
-  };
+  std::ranges::stable_sort(members_, {}, [](const Candidate& member) {
+    return std::pair(!member.numbered, member.first_sequence());
+  });
   std::vector<Candidate> kept;
-  for (const Candidate& member : members_) {
-    if (member.numbered || !overlaps(member)) {
-      kept.push_back(member);
+  for (Candidate& member : members_) {
+    const auto overlap = std::ranges::find_if(kept, [&member](const Candidate& other) {
+      return other.first_sequence() < member.end_sequence() &&
+             member.first_sequence() < other.end_sequence();
+    });
+    if (member.numbered || overlap == kept.end()) {
+      kept.push_back(std::move(member));
       continue;
     }
     Report(AnomalyKind::kOther, member.file.path,
-           fmt::format("left out of the series: the name fits, but its frames {} to {} are there "
-                       "already: another acquisition",
-                       member.first_sequence(), member.end_sequence() - 1));
+           fmt::format("left out of the series: the name fits, but frames {} to {} are in {}: "
+                       "another acquisition",
+                       member.first_sequence(), member.end_sequence() - 1,
+                       overlap->file.path.filename().string()));
   }
   members_ = std::move(kept);
 }
