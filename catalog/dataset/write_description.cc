@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "catalog/dataset/json_text.h"
+#include "catalog/dataset/nexus_file.h"
 #include "catalog/dataset/nexus_tree.h"
 #include "catalog/dataset/small_arrays.h"
 #include "catalog/dataset/zarr_group.h"
@@ -130,6 +131,9 @@ Status WriteDescription(const std::filesystem::path& dataset_directory,
   PENSTOCK_RETURN_IF_ERROR(WriteZarrMetadata(dataset_directory, description));
   PENSTOCK_ASSIGN_OR_RETURN(const Json tree, MakeNexusTree(description, contents));
   PENSTOCK_RETURN_IF_ERROR(WriteNewFile(dataset_directory / "nexus.json", JsonText(tree)));
+  if (description.grid.block_count() <= kMaximumVirtualSources) {
+    PENSTOCK_RETURN_IF_ERROR(WriteNexusFile(dataset_directory, tree));
+  }
   PENSTOCK_ASSIGN_OR_RETURN(const auto digests,
                             HashEverything(dataset_directory, description, contents));
   std::string list;
