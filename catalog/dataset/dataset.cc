@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "catalog/dataset/checksum_list.h"
 #include "catalog/dataset/json_text.h"
 #include "catalog/dataset/nexus_tree.h"
 #include "catalog/dataset/small_arrays.h"
@@ -123,10 +124,6 @@ Result<BlockGrid> ReadGrid(const PenstockReader& reader, const DatasetShape& sha
     return reader.Wrong("inner_columns", "a partition that the layout allows");
   }
   return grid;
-}
-
-bool IsDigest(const std::string& text) {
-  return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
 Result<std::vector<BlockInfo>> ReadBlocks(const PenstockReader& reader, const DatasetShape& shape,

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <map>
 #include <utility>
 
+#include "catalog/dataset/checksum_list.h"
 #include "catalog/dataset/json_text.h"
 #include "catalog/dataset/nexus_file.h"
 #include "catalog/dataset/nexus_tree.h"
@@ -18,8 +18,6 @@
 namespace penstock {
 
 namespace {
-
-constexpr char kChecksumFile[] = "checksums.xxh128";
 
 Status CheckContents(const std::filesystem::path& directory, const DatasetDescription& description,
                      const DatasetContents& contents) {
@@ -94,10 +92,10 @@ Status SyncFile(const std::filesystem::path& path) {
 }
 
 // Digests of every file but the list itself, by path; syncs what the block writers have not.
-Result<std::map<std::string, std::string>> HashEverything(const std::filesystem::path& directory,
-                                                          const DatasetDescription& description,
-                                                          const DatasetContents& contents) {
-  std::map<std::string, std::string> digests;
+Result<ChecksumList> HashEverything(const std::filesystem::path& directory,
+                                    const DatasetDescription& description,
+                                    const DatasetContents& contents) {
+  ChecksumList digests;
   for (const BlockRecord& record : contents.blocks) {
     digests[BlockRelativePath(description.shape, description.grid, record.block)] = record.checksum;
   }
@@ -110,7 +108,7 @@ Result<std::map<std::string, std::string>> HashEverything(const std::filesystem:
       continue;
     }
     const std::string name = entry->path().lexically_relative(directory).generic_string();
-    if (name == kChecksumFile || digests.contains(name)) continue;
+    if (name == kChecksumListName || digests.contains(name)) continue;
     // WriteNewFile has synced its files.
     if (!name.ends_with(".json")) PENSTOCK_RETURN_IF_ERROR(SyncFile(entry->path()));
     PENSTOCK_ASSIGN_OR_RETURN(digests[name], HashFile(entry->path()));
@@ -136,10 +134,8 @@ Status WriteDescription(const std::filesystem::path& dataset_directory,
   }
   PENSTOCK_ASSIGN_OR_RETURN(const auto digests,
                             HashEverything(dataset_directory, description, contents));
-  std::string list;
-  for (const auto& [name, digest] : digests)
-    list.append(digest).append("  ./").append(name) += '\n';
-  PENSTOCK_RETURN_IF_ERROR(WriteNewFile(dataset_directory / kChecksumFile, list));
+  PENSTOCK_RETURN_IF_ERROR(
+      WriteNewFile(dataset_directory / kChecksumListName, ChecksumListText(digests)));
   return SyncDirectory(dataset_directory);
 }
 
