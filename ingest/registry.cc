@@ -11,6 +11,7 @@
 #include "ingest/formats/npy/npy_format.h"
 #include "ingest/formats/raw/raw_format.h"
 #include "ingest/formats/raw/record_source.h"
+#include "ingest/formats/ser/ser_format.h"
 #include "ingest/known_signatures.h"
 
 namespace penstock::ingest {
@@ -55,6 +56,7 @@ std::span<const SourceFormat* const> AllFormats() {
   // In order of detection; a new format is one line here.
   static const std::array kFormats = {
       &MibFormat(),
+      &SerFormat(),
       &NpyFormat(),
       &RawFormat(),
   };

@@ -1,0 +1,57 @@
+// ByteCursor: reads little-endian values from bytes without ever passing their end.
+
+#ifndef PENSTOCK_INGEST_FORMATS_SER_BYTE_CURSOR_H_
+#define PENSTOCK_INGEST_FORMATS_SER_BYTE_CURSOR_H_
+
+#include <bit>
+#include <cstddef>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string>
+#include <type_traits>
+
+namespace penstock::ingest::ser {
+
+static_assert(std::endian::native == std::endian::little,
+              "TIA files are little-endian and are read without conversion");
+
+// Precondition: bytes.size() >= offset + sizeof(T).
+template <typename T>
+T LoadLittle(std::span<const std::byte> bytes, size_t offset) {
+  static_assert(std::is_arithmetic_v<T>);
+  T value;
+  std::memcpy(&value, bytes.data() + offset, sizeof(T));
+  return value;
+}
+
+class ByteCursor {
+ public:
+  explicit ByteCursor(std::span<const std::byte> bytes) : bytes_(bytes) {}
+
+  size_t position() const { return position_; }
+  size_t left() const { return bytes_.size() - position_; }
+
+  template <typename T>
+  std::optional<T> Read() {
+    if (left() < sizeof(T)) return std::nullopt;
+    const T value = LoadLittle<T>(bytes_, position_);
+    position_ += sizeof(T);
+    return value;
+  }
+
+  std::optional<std::string> ReadText(size_t length) {
+    if (left() < length) return std::nullopt;
+    std::string text(reinterpret_cast<const char*>(bytes_.data()) + position_, length);
+    position_ += length;
+    return text;
+  }
+
+ private:
+  std::span<const std::byte> bytes_;
+  size_t position_ = 0;
+};
+
+}  // namespace penstock::ingest::ser
+
+#endif  // PENSTOCK_INGEST_FORMATS_SER_BYTE_CURSOR_H_
