@@ -28,11 +28,15 @@ class S3Fifo {
   void Remove(const std::string& key);
 
   // Chooses a key for which `evictable` holds, removes it and returns it; nothing where there is
-  // none. Others keep their places.
+  // none. Keys that were passed over go to the back of their queue.
   std::optional<std::string> Evict(const std::function<bool(const std::string&)>& evictable);
 
   uint64_t bytes() const { return small_.bytes + main_.bytes; }
   size_t size() const { return entries_.size(); }
+  uint64_t BytesOf(const std::string& key) const {
+    const auto found = entries_.find(key);
+    return found == entries_.end() ? 0 : found->second.bytes;
+  }
   bool Contains(const std::string& key) const { return entries_.contains(key); }
 
  private:
