@@ -120,16 +120,14 @@ void BlockCache::Load(Replica& replica) {
                        SameFile(record->identity, *identity) &&
                        replica.extents.FromHex(record->extents);
   if (!trusted) {
-    spdlog::info("{}: the local replica has no matching record and is verified again",
-                 source.path);
+    spdlog::info("{}: the local replica has no matching record and is verified again", source.path);
     LoadUnverified(replica);
     holding.complete = false;
     holding.extents_present = 0;
     return;
   }
-  auto opened = record->complete
-                    ? directory_.OpenReadOnly(source.id)
-                    : directory_.OpenForFilling(source.id, source.file_bytes);
+  auto opened = record->complete ? directory_.OpenReadOnly(source.id)
+                                 : directory_.OpenForFilling(source.id, source.file_bytes);
   if (!opened.ok()) {
     counters_.cache_errors++;
     spdlog::error("{}", opened.error().ToString());
@@ -199,7 +197,9 @@ void BlockCache::Read(const ReplicaPin& replica, uint64_t offset, size_t size,
   request->replica = replica;
   request->parts_left = static_cast<size_t>(last - first + 1);
   deadlines_.At(DeadlineWatch::Clock::now() + options_.upstream_timeout,
-                [this, request, path = source.path] {
+                [this, waiting = std::weak_ptr<ReadRequest>(request), path = source.path] {
+                  const auto request = waiting.lock();
+                  if (!request) return;
                   std::unique_lock lock(request->mutex);
                   if (request->answered) return;
                   counters_.timeouts++;

@@ -100,7 +100,8 @@ Result<FileDescriptor> CacheDirectory::OpenForFilling(const std::string& id, uin
   }
   PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor fd, OpenFile(file, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   struct stat status {};
-  if (fstat(fd.get(), &status) != 0) return Error::FromErrno(errno, "cannot stat").In(file.string());
+  if (fstat(fd.get(), &status) != 0)
+    return Error::FromErrno(errno, "cannot stat").In(file.string());
   if (static_cast<uint64_t>(status.st_size) != bytes &&
       ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) {
     return Error::FromErrno(errno, "cannot set the size of").In(file.string());

@@ -1,8 +1,8 @@
 // CacheDirectory: the directory on the local disk that holds the replicas, and its lock.
 //
 //   penstock-cache.json     marks the directory as ours; nothing is ever removed without it
-//   blocks/<2>/<id>         replicas; <id> names dataset path, generation and block (block_source.h)
-//   sidecars/               copies of the small files that the verification needs
+//   blocks/<2>/<id>         replicas; <id> names dataset path, generation and block
+//   (block_source.h) sidecars/               copies of the small files that the verification needs
 //   state/                  RocksDB (state/replica_store.h)
 //   lock, control.sock, short-circuit.sock, penstock.log
 //
@@ -40,7 +40,8 @@ class CacheDirectory {
   Status Remove(const std::string& id) const;
 
   // Calls `visit` with the id and the allocated bytes of every replica file.
-  Status ForEachBlock(const std::function<void(const std::string& id, uint64_t bytes)>& visit) const;
+  Status ForEachBlock(
+      const std::function<void(const std::string& id, uint64_t bytes)>& visit) const;
 
   struct Space {
     uint64_t total_bytes = 0;

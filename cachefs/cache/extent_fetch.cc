@@ -219,8 +219,9 @@ void BlockCache::FillStep(const ReplicaPin& replica, int64_t from) {
                        [this, replica, extent] { FillStep(replica, extent + 1); });
       return;
     case FetchOutcome::kNotKept:
-      EndFillChain(replica, Error(ErrorKind::kNoSpace, "there is no room in the cache")
-                                .In(replica->source->path));
+      EndFillChain(
+          replica,
+          Error(ErrorKind::kNoSpace, "there is no room in the cache").In(replica->source->path));
       return;
     case FetchOutcome::kFailed:
       EndFillChain(replica, Error(ErrorKind::kIo, "the block could not be fetched")

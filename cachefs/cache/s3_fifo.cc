@@ -41,8 +41,7 @@ void S3Fifo::Remove(const std::string& key) {
   if (entries_.contains(key)) Drop(key);
 }
 
-std::optional<std::string> S3Fifo::Evict(
-    const std::function<bool(const std::string&)>& evictable) {
+std::optional<std::string> S3Fifo::Evict(const std::function<bool(const std::string&)>& evictable) {
   const bool small_is_over = small_.bytes * 10 > bytes();
   if (small_is_over || main_.keys.empty()) {
     if (auto key = EvictFromSmall(evictable)) return key;

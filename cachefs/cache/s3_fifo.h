@@ -53,8 +53,10 @@ class S3Fifo {
     std::list<std::string>::iterator place;
   };
 
-  std::optional<std::string> EvictFromSmall(const std::function<bool(const std::string&)>& evictable);
-  std::optional<std::string> EvictFromMain(const std::function<bool(const std::string&)>& evictable);
+  std::optional<std::string> EvictFromSmall(
+      const std::function<bool(const std::string&)>& evictable);
+  std::optional<std::string> EvictFromMain(
+      const std::function<bool(const std::string&)>& evictable);
   void MoveToBack(Entry& entry, bool to_main);
   void Drop(const std::string& key);
   void RememberGhost(const std::string& key);

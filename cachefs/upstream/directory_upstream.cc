@@ -45,8 +45,9 @@ class DirectoryUpstream final : public Upstream {
       if (entry == nullptr) break;
       const std::string name = entry->d_name;
       if (name == "." || name == "..") continue;
-      entries.push_back(
-          {.name = name, .type = static_cast<mode_t>(DTTOIF(entry->d_type)), .inode = entry->d_ino});
+      entries.push_back({.name = name,
+                         .type = static_cast<mode_t>(DTTOIF(entry->d_type)),
+                         .inode = entry->d_ino});
     }
     if (errno != 0) return Failure("cannot list", path);
     return entries;
@@ -108,8 +109,8 @@ class DirectoryUpstream final : public Upstream {
         path.empty() ? "." : (slash == std::string::npos ? path : path.substr(slash + 1));
     open_how parent_how = how;
     parent_how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-    const FileDescriptor parent_fd(
-        static_cast<int>(syscall(SYS_openat2, root.get(), parent.c_str(), &parent_how, sizeof how)));
+    const FileDescriptor parent_fd(static_cast<int>(
+        syscall(SYS_openat2, root.get(), parent.c_str(), &parent_how, sizeof how)));
     if (!parent_fd.valid()) return OpenFailure(path);
     const int fd = openat(parent_fd.get(), name.c_str(), flags | O_CLOEXEC);
     if (fd < 0) return OpenFailure(path);

@@ -4,7 +4,8 @@
 // Contract for implementations:
 // - Paths are relative to the root of the store, '/'-separated, without "." and ".."; "" is the
 //   root. They are resolved anew by every call: a store that vanishes and returns just works again.
-// - Every call may block for as long as the store does and is therefore made on worker threads only;
+// - Every call may block for as long as the store does and is therefore made on worker threads
+// only;
 //   the cache bounds how long anybody waits for it.
 // - kNotFound means that the store answered and the path is not there. A store that is itself gone
 //   gives kIo (or another kind), never kNotFound.
