@@ -50,6 +50,41 @@ std::string FirstBytes(std::span<const std::byte> head) {
   return fmt::format("{} '{}'", hexadecimal, text);
 }
 
+struct Detected {
+  const SourceFormat* format = nullptr;
+  std::string evidence;
+};
+
+Result<Detected> Detect(const std::filesystem::path& path) {
+  Head head;
+  PENSTOCK_RETURN_IF_ERROR(ReadHead(path, head));
+  Detected possible;
+  for (const SourceFormat* format : AllFormats()) {
+    Detection detection = format->Detect(path, head.span());
+    if (detection.confidence == Confidence::kYes) {
+      return Detected{format, std::move(detection.evidence)};
+    }
+    if (detection.confidence == Confidence::kMaybe && possible.format == nullptr) {
+      possible = {format, std::move(detection.evidence)};
+    }
+  }
+  if (possible.format != nullptr) return possible;
+
+  if (const KnownSignature* known = FindKnownSignature(head.span())) {
+    return Error::Unsupported(fmt::format("this is {}", known->what))
+        .In(path.string())
+        .Expected("a format that this version reads")
+        .Found(std::string(known->evidence))
+        .Advice(std::string(known->advice));
+  }
+  return Error::Unsupported("the format is not recognised by its content")
+      .In(path.string())
+      .AtOffset(0)
+      .Expected("the signature of a format that this version reads")
+      .Found(FirstBytes(head.span()))
+      .Advice("for a raw file give --format raw with --sig-shape and --dtype");
+}
+
 }  // namespace
 
 std::span<const SourceFormat* const> AllFormats() {
@@ -74,29 +109,13 @@ Result<const SourceFormat*> FindFormat(std::string_view name) {
 }
 
 Result<const SourceFormat*> DetectFormat(const std::filesystem::path& path) {
-  Head head;
-  PENSTOCK_RETURN_IF_ERROR(ReadHead(path, head));
-  const SourceFormat* possible = nullptr;
-  for (const SourceFormat* format : AllFormats()) {
-    const Detection detection = format->Detect(path, head.span());
-    if (detection.confidence == Confidence::kYes) return format;
-    if (detection.confidence == Confidence::kMaybe && possible == nullptr) possible = format;
-  }
-  if (possible != nullptr) return possible;
+  PENSTOCK_ASSIGN_OR_RETURN(const Detected detected, Detect(path));
+  return detected.format;
+}
 
-  if (const KnownSignature* known = FindKnownSignature(head.span())) {
-    return Error::Unsupported(fmt::format("this is {}", known->what))
-        .In(path.string())
-        .Expected("a format that this version reads")
-        .Found(std::string(known->evidence))
-        .Advice(std::string(known->advice));
-  }
-  return Error::Unsupported("the format is not recognised by its content")
-      .In(path.string())
-      .AtOffset(0)
-      .Expected("the signature of a format that this version reads")
-      .Found(FirstBytes(head.span()))
-      .Advice("for a raw file give --format raw with --sig-shape and --dtype");
+Result<std::string> DetectionEvidence(const std::filesystem::path& path) {
+  PENSTOCK_ASSIGN_OR_RETURN(Detected detected, Detect(path));
+  return std::move(detected.evidence);
 }
 
 Result<std::unique_ptr<FrameSource>> OpenSource(const std::filesystem::path& path,

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "penstock/dataset/block_layout.h"
+#include "penstock/dataset/dataset_writer.h"
 
 namespace penstock::ingest {
 
@@ -31,21 +31,25 @@ Result<MemoryPlan> PlanMemory(const DatasetShape& shape, const BlockGrid& grid,
   MemoryPlan plan;
   plan.tile_frames = TileFrames(shape.frame_bytes(), block_frames, chunk_frames);
   const uint64_t tile = static_cast<uint64_t>(plan.tile_frames) * shape.frame_bytes();
-  // The writer's buffer holds an extent and a tile, the decoder's scratch about a tile; the sum
-  // pattern is float64, and each frame of a block has its statistics.
-  plan.bytes_per_worker = kExtentBytes + 2 * tile + 4 * kMiB +
-                          static_cast<uint64_t>(shape.signal.pixel_count()) * sizeof(double) +
+  const auto pixels = static_cast<uint64_t>(shape.signal.pixel_count());
+  // The decoder's scratch is about a tile. A sum pattern is kept in an exact type and as float64,
+  // and each frame of a block has its statistics.
+  plan.bytes_per_worker = BlockWriter::MemoryBytes(shape, plan.tile_frames) + tile + 4 * kMiB +
+                          pixels * (ElementSize(shape.element_type) <= 2 ? 12 : 16) +
                           static_cast<uint64_t>(block_frames) * 64;
-  if (plan.bytes_per_worker > memory_bytes) {
-    return Error::Unsupported("the frames are too large for the memory that an ingest may use")
-        .Expected(fmt::format("at most {} MiB per worker", memory_bytes / kMiB))
-        .Found(fmt::format("frames of {} bytes in blocks of {}, which need {} MiB",
-                           shape.frame_bytes(), block_frames, plan.bytes_per_worker / kMiB))
-        .Advice("check --sig-shape and --dtype, or give a smaller --block-size");
+  // Once for all: image_key and the pictures of the preview, the mean pattern.
+  const uint64_t shared = static_cast<uint64_t>(shape.frame_count()) * 16 + pixels * 4;
+  if (plan.bytes_per_worker + shared > memory_bytes) {
+    return Error::Unsupported("the dataset needs more memory than the ingest may use")
+        .Expected(fmt::format("at most {} MiB", memory_bytes / kMiB))
+        .Found(fmt::format("{} MiB for {} frames of {} bytes in blocks of {}",
+                           (plan.bytes_per_worker + shared) / kMiB, shape.frame_count(),
+                           shape.frame_bytes(), block_frames))
+        .Advice("check the shapes and the element type, or allow more with --memory");
   }
-  const uint64_t most =
-      std::min({memory_bytes / plan.bytes_per_worker, static_cast<uint64_t>(grid.block_count()),
-                static_cast<uint64_t>(std::max(1, wanted_workers))});
+  const uint64_t most = std::min({(memory_bytes - shared) / plan.bytes_per_worker,
+                                  static_cast<uint64_t>(grid.block_count()),
+                                  static_cast<uint64_t>(std::max(1, wanted_workers))});
   plan.workers = static_cast<int>(most);
   return plan;
 }

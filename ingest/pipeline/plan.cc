@@ -16,6 +16,9 @@ namespace penstock::ingest {
 
 namespace {
 
+// Far above any scan; keeps every sum and product of frame numbers within 64 bits.
+constexpr int64_t kMostFrames = int64_t{1} << 40;
+
 std::string ShapeText(const ScanShape& shape) {
   return shape.is_series ? fmt::format("series of {}", shape.columns)
                          : fmt::format("{},{}", shape.rows, shape.columns);
@@ -71,6 +74,9 @@ Result<ScanMapping> MapScan(const IngestOptions& options, const SourceDescriptio
                             const std::string& file, std::vector<ShapeCandidate>& candidates) {
   ScanMapping mapping;
   mapping.source_frames = source.frame_count;
+  if (options.sync_offset > kMostFrames || options.sync_offset < -kMostFrames) {
+    return Error::InvalidArgument("a synchronisation offset beyond 2^40 frames").In(file);
+  }
   mapping.first_source_frame = source.first_frame + options.sync_offset;
   if (mapping.first_source_frame >= source.frame_count) {
     return Error::InvalidArgument("the synchronisation offset skips every frame")
@@ -87,7 +93,7 @@ Result<ScanMapping> MapScan(const IngestOptions& options, const SourceDescriptio
   mapping.scan = chosen.shape;
   for (ShapeCandidate& candidate : candidates) candidate.agrees = candidate.shape == chosen.shape;
   if (mapping.scan.rows < 1 || mapping.scan.columns < 1 ||
-      mapping.scan.rows > (int64_t{1} << 40) / mapping.scan.columns) {
+      mapping.scan.rows > kMostFrames / mapping.scan.columns) {
     return Error::InvalidArgument("not a scan shape")
         .In(file)
         .Expected("two axes of at least 1, at most 2^40 frames")
@@ -98,7 +104,13 @@ Result<ScanMapping> MapScan(const IngestOptions& options, const SourceDescriptio
   } else if (options.drop_flyback) {
     const int64_t available = source.frame_count - mapping.first_source_frame;
     mapping.extra_frames_per_row = available / mapping.scan.rows - mapping.scan.columns;
-    if (mapping.extra_frames_per_row < 0) mapping.extra_frames_per_row = 0;
+    mapping.extra_frames_per_row = std::max<int64_t>(0, mapping.extra_frames_per_row);
+  }
+  if (mapping.extra_frames_per_row < 0 ||
+      mapping.extra_frames_per_row > kMostFrames / mapping.scan.rows) {
+    return Error::Corrupt("not a number of frames between scan rows")
+        .In(file)
+        .Found(fmt::format("{} ({})", mapping.extra_frames_per_row, chosen.evidence));
   }
   return mapping;
 }
@@ -171,15 +183,16 @@ void NoteUnusedFrames(const IngestOptions& options, const std::string& file, Ing
 }
 
 Status RefuseContradictions(const IngestOptions& options, const SourceDescription& source) {
-  if (options.scan_shape) return Status::Ok();
+  if (options.scan_shape || options.accept_contradictions) return Status::Ok();
   for (const Anomaly& anomaly : source.anomalies) {
     if (anomaly.kind != AnomalyKind::kHeaderContradiction) continue;
     Error error = Error::Contradiction(anomaly.message).In(anomaly.file);
-    if (anomaly.byte_offset) error = std::move(error).AtOffset(*anomaly.byte_offset);
-    if (anomaly.frame) error = std::move(error).AtFrame(*anomaly.frame);
+    if (anomaly.byte_offset) static_cast<void>(std::move(error).AtOffset(*anomaly.byte_offset));
+    if (anomaly.frame) static_cast<void>(std::move(error).AtFrame(*anomaly.frame));
     return std::move(error).Advice(
-        "decide which statement is right and give --scan-shape; the contradiction is then recorded "
-        "in the dataset");
+        "look which statement is right: --accept-contradictions or an explicit --scan-shape goes "
+        "on, "
+        "and records the contradiction in the dataset");
   }
   return Status::Ok();
 }
@@ -190,6 +203,41 @@ void SuggestSquare(IngestPlan& plan) {
   if (!plan.shape.scan.is_series || side < 2 || side * side != frames) return;
   plan.remarks.push_back(
       fmt::format("{} frames would make a square scan: --scan-shape {},{}", frames, side, side));
+}
+
+// Replacing a dataset deletes the old one, which must not hold what the new one is made of.
+Status RefuseSourceInside(const std::filesystem::path& destination,
+                          const SourceDescription& source) {
+  std::error_code problem;
+  const std::filesystem::path directory = std::filesystem::weakly_canonical(destination, problem);
+  for (const SourceFile& file : source.files) {
+    const std::filesystem::path path = std::filesystem::weakly_canonical(file.path, problem);
+    const auto [end, rest] =
+        std::mismatch(directory.begin(), directory.end(), path.begin(), path.end());
+    if (end != directory.end()) continue;
+    return Error::InvalidArgument("the source lies inside the destination")
+        .In(file.path.string())
+        .Found("destination " + destination.string())
+        .Advice("choose another destination");
+  }
+  return Status::Ok();
+}
+
+// Only a remark: file systems that compress hold more than their free bytes.
+void CheckSpace(IngestPlan& plan) {
+  std::filesystem::path existing = plan.destination;
+  std::error_code problem;
+  while (!std::filesystem::exists(existing, problem) && existing.has_relative_path()) {
+    existing = existing.parent_path();
+  }
+  const std::filesystem::space_info space = std::filesystem::space(existing, problem);
+  if (problem) return;
+  plan.free_bytes = space.available;
+  if (space.available < plan.destination_bytes) {
+    plan.remarks.push_back(
+        fmt::format("the dataset needs {} bytes and the destination has {} free: it may not fit",
+                    plan.destination_bytes, space.available));
+  }
 }
 
 uint64_t DatasetBytes(const DatasetShape& shape, const BlockGrid& grid) {
@@ -220,6 +268,7 @@ Result<IngestPlan> PlanIngest(const std::filesystem::path& source_path,
   const std::string file = source_path.string();
   PENSTOCK_ASSIGN_OR_RETURN(plan.destination,
                             ResolveDestination(options.to, description.suggested_name));
+  PENSTOCK_RETURN_IF_ERROR(RefuseSourceInside(plan.destination, description));
   if (description.frame_count < 1) {
     return Error::Corrupt("the source holds no complete frame").In(file);
   }
@@ -245,6 +294,7 @@ Result<IngestPlan> PlanIngest(const std::filesystem::path& source_path,
   plan.workers = memory->workers;
   plan.tile_frames = memory->tile_frames;
   plan.destination_bytes = DatasetBytes(plan.shape, plan.grid);
+  CheckSpace(plan);
   SuggestSquare(plan);
   if (description.growing) {
     plan.remarks.emplace_back(

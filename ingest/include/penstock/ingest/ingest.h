@@ -49,6 +49,9 @@ struct IngestOptions {
   // With scan_shape: the source holds more frames per row than the scan has columns, those at the
   // end of each row are fly-back. Their number follows from the number of frames.
   bool drop_flyback = false;
+  // Go on although the source's own statements contradict each other; they are then recorded. A
+  // scan_shape implies it: the user has looked.
+  bool accept_contradictions = false;
   MissingPolicy missing = MissingPolicy::kRefuse;
   uint64_t block_bytes = kDefaultBlockBytes;
   int workers = 0;  // 0: one per CPU
@@ -103,6 +106,7 @@ struct IngestPlan {
   ScanMapping mapping;
   std::vector<ShapeCandidate> shape_candidates;
   std::vector<Anomaly> anomalies;    // of the source and of the shape against it
+  uint64_t free_bytes = 0;           // at the destination
   std::vector<std::string> remarks;  // what a user should know and that is nothing wrong
   int workers = 1;
   int64_t tile_frames = 1;
@@ -129,6 +133,7 @@ struct IngestResult {
   uint64_t frame_bytes = 0;  // of all frames written
   int64_t frames = 0;
   int64_t missing_frames = 0;  // image_key != 0
+  uint64_t source_files = 0;
   int64_t blocks = 0;
   int64_t resumed_blocks = 0;         // taken over from an earlier run, verified
   bool was_published_before = false;  // an earlier run was stopped after publication

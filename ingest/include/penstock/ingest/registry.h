@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "penstock/base/result.h"
@@ -21,6 +22,9 @@ Result<const SourceFormat*> FindFormat(std::string_view name);
 
 // By content. kUnsupported, with what was seen, when no format recognises the file.
 Result<const SourceFormat*> DetectFormat(const std::filesystem::path& path);
+
+// What DetectFormat went by: "starts with 'MQ1,'".
+Result<std::string> DetectionEvidence(const std::filesystem::path& path);
 
 // Opens `path` with the named format, or with the detected one when `format` is empty.
 Result<std::unique_ptr<FrameSource>> OpenSource(const std::filesystem::path& path,

@@ -1,0 +1,183 @@
+#include "ingest/pipeline/block_ingest.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "penstock/dataset/block_layout.h"
+
+namespace penstock::ingest {
+
+namespace {
+
+Error Stopped() { return Error::Cancelled("stopped"); }
+
+// Feeds [begin, end) of a file to both hashers, a buffer at a time.
+struct HashedReader {
+  int fd;
+  const std::filesystem::path& path;
+  FileHasher file_hasher{};
+  ExtentHasher extent_hasher{};
+
+  Status Read(uint64_t offset, std::span<std::byte> destination) {
+    PENSTOCK_RETURN_IF_ERROR(ReadFully(fd, offset, destination, path));
+    file_hasher.Update(destination);
+    extent_hasher.Update(destination);
+    return Status::Ok();
+  }
+
+  Status Pass(uint64_t begin, uint64_t end, std::span<std::byte> buffer) {
+    while (begin < end) {
+      const uint64_t count = std::min<uint64_t>(buffer.size(), end - begin);
+      PENSTOCK_RETURN_IF_ERROR(Read(begin, buffer.first(count)));
+      begin += count;
+    }
+    return Status::Ok();
+  }
+};
+
+}  // namespace
+
+Json BlockToJson(const BlockOutcome& outcome, const std::vector<LeafDigest>& leaves) {
+  Json line;
+  line["block"] = outcome.record.block;
+  line["bytes"] = outcome.record.bytes;
+  line["checksum"] = outcome.record.checksum;
+  if (!outcome.invalid_frames.empty()) line["invalid_frames"] = outcome.invalid_frames;
+  for (const Anomaly& anomaly : outcome.anomalies.listed()) {
+    line["anomalies"].push_back(AnomalyToJson(anomaly));
+  }
+  if (outcome.anomalies.further() > 0) line["further_anomalies"] = outcome.anomalies.further();
+  for (const LeafDigest& leaf : leaves) {
+    line["leaves"].push_back(Json::array({leaf.file, leaf.leaf, leaf.digest}));
+  }
+  return line;
+}
+
+bool BlockFromJson(const Json& line, BlockOutcome& outcome, std::vector<LeafDigest>& leaves) {
+  if (!line.contains("block")) return false;
+  try {
+    outcome.record.block = line.at("block").get<int64_t>();
+    outcome.record.bytes = line.at("bytes").get<uint64_t>();
+    outcome.record.checksum = line.at("checksum").get<std::string>();
+    outcome.invalid_frames = line.value("invalid_frames", std::vector<int64_t>());
+    for (const Json& anomaly : line.value("anomalies", Json::array())) {
+      outcome.anomalies.Add(AnomalyFromJson(anomaly));
+    }
+    outcome.anomalies.AddFurther(line.value("further_anomalies", uint64_t{0}));
+    for (const Json& leaf : line.value("leaves", Json::array())) {
+      leaves.push_back(
+          {leaf.at(0).get<size_t>(), leaf.at(1).get<uint64_t>(), leaf.at(2).get<std::string>()});
+    }
+  } catch (const Json::exception&) {
+    return false;
+  }
+  return true;
+}
+
+BlockIngester::BlockIngester(const IngestPlan& plan, std::filesystem::path staging,
+                             SourceDigests& digests, ProgressSink& progress, std::stop_token stop)
+    : plan_(plan), staging_(std::move(staging)), progress_(progress), stop_(std::move(stop)) {
+  context_.observer = &digests;
+}
+
+Result<BlockOutcome> BlockIngester::Write(int64_t block) {
+  const BlockRegion region = RegionOfBlock(plan_.shape, plan_.grid, block);
+  PENSTOCK_ASSIGN_OR_RETURN(
+      BlockWriter writer,
+      BlockWriter::Create(staging_, plan_.shape, plan_.grid, block, plan_.tile_frames));
+  statistics_ = std::make_unique<BlockStatistics>(plan_.shape, region);
+  BlockReport report;
+  context_.report = &report;
+  BlockOutcome outcome;
+  int64_t position = region.first_frame;
+  const int64_t end = region.first_frame + region.frame_count();
+  while (position < end) {
+    if (stop_.stop_requested()) return Stopped();
+    const ScanMapping::Run run =
+        plan_.mapping.RunAt(position, std::min(plan_.tile_frames, end - position));
+    PENSTOCK_RETURN_IF_ERROR(WriteRun(writer, region, position, run, report, outcome));
+    position += run.count;
+    progress_.Advance(static_cast<uint64_t>(run.count) * plan_.shape.frame_bytes());
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(outcome.record, writer.Finish());
+  outcome.anomalies = report.Anomalies();
+  return outcome;
+}
+
+Status BlockIngester::WriteRun(BlockWriter& writer, const BlockRegion& region, int64_t position,
+                               const ScanMapping::Run& run, BlockReport& report,
+                               BlockOutcome& outcome) {
+  if (run.source < 0) return writer.AppendMissing(run.count);
+  const uint64_t frame_bytes = plan_.shape.frame_bytes();
+  const std::span<std::byte> tile = writer.FrameBuffer(run.count);
+  PENSTOCK_RETURN_IF_ERROR(
+      plan_.source->Decode(run.source, run.source + run.count, tile, context_));
+  for (int64_t i = 0; i < run.count; ++i) {
+    if (report.IsInvalid(run.source + i)) {
+      outcome.invalid_frames.push_back(position + i);
+    } else {
+      statistics_->AddFrame(position + i - region.first_frame,
+                            tile.subspan(static_cast<uint64_t>(i) * frame_bytes, frame_bytes));
+    }
+  }
+  return writer.Append(run.count);
+}
+
+Result<BlockOutcome> BlockIngester::Verify(BlockOutcome known) {
+  const int64_t block = known.record.block;
+  const BlockLayout layout = BlockLayout::Of(plan_.shape, plan_.grid, block);
+  const std::filesystem::path path = staging_ / BlockRelativePath(plan_.shape, plan_.grid, block);
+  PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenFile(path, O_RDONLY));
+  PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity identity, IdentifyFile(fd.get(), path));
+  if (identity.size != layout.file_bytes) {
+    return Error::Corrupt("not the size of the block")
+        .In(path.string())
+        .Expected(fmt::format("{} bytes", layout.file_bytes))
+        .Found(fmt::format("{}", identity.size));
+  }
+  const uint64_t frame_bytes = plan_.shape.frame_bytes();
+  if (tile_.size() == 0) {
+    PENSTOCK_ASSIGN_OR_RETURN(
+        tile_, AlignedBuffer::Allocate(std::max<uint64_t>(
+                   kPayloadStart, static_cast<uint64_t>(plan_.tile_frames) * frame_bytes)));
+  }
+  statistics_ = std::make_unique<BlockStatistics>(plan_.shape, layout.region);
+  HashedReader reader{fd.get(), path};
+  PENSTOCK_RETURN_IF_ERROR(reader.Pass(0, kPayloadStart, tile_.span()));
+  const int64_t frames = layout.region.frame_count();
+  for (int64_t done = 0; done < frames;) {
+    if (stop_.stop_requested()) return Stopped();
+    const int64_t count = std::min(plan_.tile_frames, frames - done);
+    const std::span<std::byte> tile =
+        tile_.span().first(static_cast<uint64_t>(count) * frame_bytes);
+    PENSTOCK_RETURN_IF_ERROR(
+        reader.Read(kPayloadStart + static_cast<uint64_t>(done) * frame_bytes, tile));
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t position = layout.region.first_frame + done + i;
+      if (plan_.mapping.SourceFrame(position) < 0) continue;
+      if (std::binary_search(known.invalid_frames.begin(), known.invalid_frames.end(), position)) {
+        continue;
+      }
+      statistics_->AddFrame(done + i,
+                            tile.subspan(static_cast<uint64_t>(i) * frame_bytes, frame_bytes));
+    }
+    done += count;
+    progress_.Advance(tile.size());
+  }
+  PENSTOCK_RETURN_IF_ERROR(
+      reader.Pass(kPayloadStart + layout.payload_bytes, layout.file_bytes, tile_.span()));
+  const std::string found = reader.file_hasher.HexDigest();
+  if (found != known.record.checksum) {
+    return Error::Corrupt("not the bytes that the journal knows")
+        .In(path.string())
+        .Expected(known.record.checksum)
+        .Found(found);
+  }
+  known.record.bytes = layout.file_bytes;
+  known.record.extent_checksum = reader.extent_hasher.Finish();
+  return known;
+}
+
+}  // namespace penstock::ingest

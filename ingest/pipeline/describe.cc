@@ -1,0 +1,181 @@
+#include "ingest/pipeline/describe.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <ctime>
+
+namespace penstock::ingest {
+
+namespace {
+
+constexpr std::string_view kTool = "penstock " PENSTOCK_VERSION;
+
+std::string_view PolicyName(MissingPolicy policy) {
+  switch (policy) {
+    case MissingPolicy::kRefuse:
+      return "refuse";
+    case MissingPolicy::kZero:
+      return "zero";
+    case MissingPolicy::kSkip:
+      return "skip";
+  }
+  return "refuse";
+}
+
+// Reproducible builds' convention: the time to write instead of now.
+std::string TimeOfHistory() {
+  std::time_t seconds = std::time(nullptr);
+  if (const char* epoch = std::getenv("SOURCE_DATE_EPOCH")) {
+    const std::string_view text(epoch);
+    int64_t given = 0;
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), given);
+    if (problem == std::errc() && end == text.data() + text.size() && given >= 0) {
+      seconds = static_cast<std::time_t>(given);
+    }
+  }
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S+00:00}", utc);
+}
+
+Json MappingToJson(const ScanMapping& mapping) {
+  Json json;
+  json["scan_shape"] = {mapping.scan.rows, mapping.scan.columns};
+  json["series"] = mapping.scan.is_series;
+  json["source_frames"] = mapping.source_frames;
+  json["first_source_frame"] = mapping.first_source_frame;
+  json["extra_frames_per_row"] = mapping.extra_frames_per_row;
+  return json;
+}
+
+// The chosen evidence first, then those that contradict it.
+std::string ShapeEvidence(const IngestPlan& plan) {
+  std::string text;
+  for (const ShapeCandidate& candidate : plan.shape_candidates) {
+    if (candidate.chosen) {
+      text = candidate.evidence + text;
+    } else if (!candidate.agrees) {
+      text += fmt::format("; contradicted by {} ({},{})", candidate.evidence, candidate.shape.rows,
+                          candidate.shape.columns);
+    }
+  }
+  return text;
+}
+
+// The operator knows better than the file, but what the file says is not lost.
+std::vector<MetadataFact> MergeFacts(const std::vector<MetadataFact>& vendor,
+                                     const std::vector<MetadataFact>& profile) {
+  std::vector<MetadataFact> facts = vendor;
+  for (const MetadataFact& fact : profile) {
+    const auto same = std::find_if(facts.begin(), facts.end(), [&fact](const MetadataFact& other) {
+      return other.path == fact.path;
+    });
+    if (same == facts.end()) {
+      facts.push_back(fact);
+      continue;
+    }
+    const std::string before =
+        fmt::format("{}; in place of {}{}{} from {}", fact.evidence, same->value.dump(),
+                    same->units.empty() ? "" : " ", same->units, same->evidence);
+    *same = fact;
+    same->evidence = before;
+  }
+  return facts;
+}
+
+Json HistoryParameters(const IngestPlan& plan, const std::vector<SourceDigest>& digests) {
+  const SourceDescription& source = plan.source->description();
+  Json parameters;
+  for (size_t i = 0; i < source.files.size(); ++i) {
+    parameters["inputs"].push_back(Json{{"file", source.files[i].path.filename().string()},
+                                        {"bytes", source.files[i].identity.size},
+                                        {"algorithm", digests[i].algorithm},
+                                        {"checksum", digests[i].digest}});
+  }
+  parameters["format"] = source.format;
+  parameters["mapping"] = MappingToJson(plan.mapping);
+  parameters["scan_shape_evidence"] = ShapeEvidence(plan);
+  parameters["first_frame_evidence"] = source.first_frame_evidence;
+  parameters["sync_offset"] = plan.options.sync_offset;
+  parameters["missing"] = PolicyName(plan.options.missing);
+  parameters["block"] = {plan.grid.block_rows, plan.grid.block_columns};
+  parameters["file_to_stored"] = source.orientation.file_to_stored;
+  parameters["corrections"] = source.corrections;
+  return parameters;
+}
+
+OrientationRecord Orientation(const IngestPlan& plan) {
+  OrientationRecord orientation = plan.source->description().orientation;
+  if (plan.options.stored_to_display) {
+    orientation.stored_to_display = plan.options.stored_to_display;
+    orientation.stored_to_display_source = "user";
+  }
+  if (plan.options.detector_to_scan_rotation) {
+    orientation.detector_to_scan_rotation = plan.options.detector_to_scan_rotation;
+    orientation.detector_to_scan_rotation_source = "user";
+  }
+  return orientation;
+}
+
+}  // namespace
+
+Json PlanIdentity(const IngestPlan& plan) {
+  const SourceDescription& source = plan.source->description();
+  const OpenOptions& open = plan.options.open;
+  Json identity;
+  identity["journal"] = 1;
+  identity["tool"] = kTool;
+  identity["format"] = source.format;
+  for (const SourceFile& file : source.files) {
+    identity["sources"].push_back(Json{{"name", file.path.filename().string()},
+                                       {"device", file.identity.device},
+                                       {"inode", file.identity.inode},
+                                       {"bytes", file.identity.size},
+                                       {"mtime_ns", file.identity.mtime_ns},
+                                       {"ctime_ns", file.identity.ctime_ns}});
+  }
+  identity["open"] = {open.big_endian,         open.file_header_bytes, open.frame_header_bytes,
+                      open.frame_footer_bytes, open.this_file_only,    open.dataset_path};
+  identity["signal_shape"] = {plan.shape.signal.rows, plan.shape.signal.columns};
+  identity["element_type"] = ZarrDataType(plan.shape.element_type);
+  identity["mapping"] = MappingToJson(plan.mapping);
+  identity["block"] = {plan.grid.block_rows, plan.grid.block_columns};
+  return identity;
+}
+
+DatasetDescription Describe(const IngestPlan& plan, const std::vector<SourceDigest>& digests,
+                            const AnomalyList& anomalies) {
+  const SourceDescription& source = plan.source->description();
+  DatasetDescription description;
+  description.name = plan.destination.filename().string();
+  description.shape = plan.shape;
+  description.grid = plan.grid;
+  description.source_format = source.format;
+  description.scan_shape_evidence = ShapeEvidence(plan);
+  description.facts = MergeFacts(source.facts, plan.options.profile_facts);
+  description.axes = source.axes;
+  for (size_t i = 0; i < source.files.size(); ++i) {
+    const SourceFile& file = source.files[i];
+    description.sources.push_back({file.path.string(), file.path.filename().string(), file.role,
+                                   file.media_type, file.identity.size, digests[i].digest,
+                                   digests[i].algorithm});
+  }
+  description.vendor_headers = source.vendor_headers;
+  description.anomalies = anomalies.listed();
+  if (anomalies.further() > 0) {
+    Anomaly rest;
+    rest.message = fmt::format("{} further anomalies are not listed", anomalies.further());
+    description.anomalies.push_back(std::move(rest));
+  }
+  description.orientation = Orientation(plan);
+  description.source_frames = source.frame_count;
+  description.history.push_back({TimeOfHistory(), std::string(kTool), "ingest",
+                                 plan.options.command_line, HistoryParameters(plan, digests)});
+  return description;
+}
+
+}  // namespace penstock::ingest

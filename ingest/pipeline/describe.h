@@ -1,0 +1,25 @@
+// From a plan to what identifies it (for resuming) and to what the sidecar says.
+
+#ifndef PENSTOCK_INGEST_PIPELINE_DESCRIBE_H_
+#define PENSTOCK_INGEST_PIPELINE_DESCRIBE_H_
+
+#include <vector>
+
+#include "ingest/pipeline/anomaly_list.h"
+#include "ingest/pipeline/source_digest.h"
+#include "penstock/ingest/ingest.h"
+
+namespace penstock::ingest {
+
+// Everything that decides over the bytes of the blocks: two plans with equal identities may
+// continue each other.
+Json PlanIdentity(const IngestPlan& plan);
+
+// `digests`: one per source file, in their order. The time of the history entry is now, or
+// SOURCE_DATE_EPOCH where the environment has it.
+DatasetDescription Describe(const IngestPlan& plan, const std::vector<SourceDigest>& digests,
+                            const AnomalyList& anomalies);
+
+}  // namespace penstock::ingest
+
+#endif  // PENSTOCK_INGEST_PIPELINE_DESCRIBE_H_

@@ -1,0 +1,51 @@
+#include "penstock/ingest/registry.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/ingest/temporary_folder.h"
+
+namespace penstock::ingest {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string DetectionError(std::string_view bytes) {
+  const TemporaryFolder folder;
+  const auto path = folder.Write("file.dat", bytes);
+  const auto format = DetectFormat(path);
+  EXPECT_FALSE(format.ok());
+  return format.ok() ? "" : format.error().ToString();
+}
+
+TEST(Registry, SaysWhatAFileIsThatItDoesNotRead) {
+  EXPECT_THAT(DetectionError("\x89HDF\r\n\x1a\n rest"), HasSubstr("this is an HDF5 file"));
+  EXPECT_THAT(DetectionError("IMGBLO 0101"), HasSubstr("BLO"));
+  EXPECT_THAT(DetectionError("MPX,0000000001,"), HasSubstr("live data stream"));
+  EXPECT_THAT(DetectionError(std::string_view("\x00\x04\x40\x00\x00\x00\x00\x06", 8)),
+              HasSubstr("FRMS6"));
+  EXPECT_THAT(DetectionError(std::string_view("\xff\xff\x00\x55 block", 10)), HasSubstr("K2 IS"));
+  EXPECT_THAT(DetectionError("<root><raw_file filename='x.raw'/></root>"), HasSubstr("EMPAD"));
+  EXPECT_THAT(DetectionError("[measurementInfo]\n"), HasSubstr("FRMS6"));
+}
+
+TEST(Registry, ShowsTheFirstBytesOfTheUnknown) {
+  const std::string error = DetectionError("hello");
+  EXPECT_THAT(error, HasSubstr("not recognised by its content"));
+  EXPECT_THAT(error, HasSubstr("68 65 6c 6c 6f 'hello'"));
+  EXPECT_THAT(error, HasSubstr("--format raw"));
+}
+
+TEST(Registry, AnEmptyFileIsSaidToBeEmpty) {
+  EXPECT_THAT(DetectionError(""), HasSubstr("the file is empty"));
+}
+
+TEST(Registry, UnknownNamesListTheKnownOnes) {
+  const auto format = FindFormat("mibb");
+  ASSERT_FALSE(format.ok());
+  EXPECT_EQ(format.error().kind(), ErrorKind::kInvalidArgument);
+  EXPECT_THAT(format.error().expected(), HasSubstr("npy"));
+  EXPECT_EQ((*FindFormat("raw"))->name(), "raw");
+}
+
+}  // namespace
+}  // namespace penstock::ingest
