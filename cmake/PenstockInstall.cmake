@@ -2,12 +2,22 @@
 
 include(CMakePackageConfigHelpers)
 
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/penstock)
+
+# One export set per component, so that a project which uses one needs the packages of that one only.
 get_property(libraries GLOBAL PROPERTY PENSTOCK_LIBRARIES)
-install(TARGETS ${libraries} EXPORT penstockTargets
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-foreach(component catalog ingest cachefs reader)
-  if(EXISTS ${PROJECT_SOURCE_DIR}/${component}/include)
-    install(DIRECTORY ${PROJECT_SOURCE_DIR}/${component}/include/
+set(penstock_components)
+foreach(library IN LISTS libraries)
+  get_target_property(component ${library} EXPORT_NAME)
+  list(APPEND penstock_components ${component})
+  install(TARGETS ${library} EXPORT penstock-${component}-targets
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT penstock-${component}-targets NAMESPACE penstock:: DESTINATION ${package_dir})
+endforeach()
+
+foreach(folder catalog ingest cachefs reader)
+  if(EXISTS ${PROJECT_SOURCE_DIR}/${folder}/include)
+    install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/include/
             DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
   endif()
 endforeach()
@@ -15,8 +25,6 @@ if(PENSTOCK_BUILD_TOOLS)
   install(TARGETS penstock RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 
-set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/penstock)
-install(EXPORT penstockTargets NAMESPACE penstock:: DESTINATION ${package_dir})
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/penstockConfig.cmake.in
   ${PROJECT_BINARY_DIR}/penstockConfig.cmake INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/penstockConfigVersion.cmake
