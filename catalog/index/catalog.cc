@@ -288,6 +288,18 @@ Status RecordVerification(const std::filesystem::path& store, std::string_view p
   return written;
 }
 
+Result<std::optional<VerifyRecord>> LastVerification(const std::filesystem::path& store,
+                                                     std::string_view path,
+                                                     std::string_view generation) {
+  PENSTOCK_ASSIGN_OR_RETURN(const StoreFolder folder, StoreFolder::Of(store));
+  PENSTOCK_ASSIGN_OR_RETURN(const VerificationLog log, ReadVerifications(folder, path));
+  Entry entry;
+  entry.path = path;
+  entry.generation = generation;
+  log.Attach(entry);
+  return entry.last_verified;
+}
+
 Result<RebuildReport> Rebuild(const std::filesystem::path& store, ProgressSink& progress,
                               std::stop_token stop, milliseconds patience) {
   PENSTOCK_ASSIGN_OR_RETURN(const StoreFolder folder, StoreFolder::Of(store));

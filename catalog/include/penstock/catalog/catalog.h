@@ -87,7 +87,7 @@ struct UnreadableDataset {
 };
 
 struct ListOptions {
-  std::string prefix;          // of the path: "2026/" or "2026/session_7/scan_"
+  std::string prefix = {};     // of the path: "2026/" or "2026/session_7/scan_"
   bool check_presence = true;  // one stat per entry; all are kPresent otherwise
   bool with_facts = false;     // fill Entry::facts
 };
@@ -120,6 +120,11 @@ Result<std::vector<Entry>> FindByFact(const std::filesystem::path& store,
 // registration.
 Status RecordVerification(const std::filesystem::path& store, std::string_view path,
                           const VerifyRecord& record);
+
+// The last verification of this generation of a dataset, from the store's log; asks no index.
+Result<std::optional<VerifyRecord>> LastVerification(const std::filesystem::path& store,
+                                                     std::string_view path,
+                                                     std::string_view generation);
 
 struct RebuildReport {
   int64_t datasets = 0;
