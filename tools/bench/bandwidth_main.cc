@@ -1,0 +1,228 @@
+// penstock_bandwidth DATASET: how close the reader comes to what the memory gives.
+//
+// In every repetition a plain load-and-discard loop over the mapped blocks and then each operation
+// of the reader run over the same bytes, interleaved, so that ratios are between neighbours in time
+// on a machine whose speed drifts. Optionally also the cold rate of the direct back end.
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "penstock/base/file.h"
+#include "penstock/reader/operations.h"
+#include "penstock/reader/reader.h"
+#include "reader/io/mapped_file.h"
+#include "reader/kernels/kernels.h"
+
+namespace penstock {
+namespace {
+
+struct BandwidthOptions {
+  std::string dataset;
+  int threads = 1;
+  int repeat = 5;
+  bool json = false;
+  bool cold = false;
+  uint64_t tile_bytes = PassOptions{}.tile_bytes;
+  int64_t tile_frames = PassOptions{}.tile_frames;
+  std::vector<std::string> only;
+};
+
+double Seconds(std::chrono::steady_clock::time_point since) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
+}
+
+// GiB/s of the payload by `threads` threads that only load; blocks are mapped and populated anew,
+// as the reader does it.
+Result<double> LoadAndDiscard(const Reader& reader, int threads) {
+  const Dataset& dataset = reader.dataset();
+  // Partitions of the reader's size, so that the load is balanced in the same way.
+  constexpr uint64_t kPart = uint64_t{64} << 20;
+  struct Part {
+    size_t block;
+    uint64_t begin;
+    uint64_t end;
+  };
+  std::vector<Part> parts;
+  for (size_t b = 0; b < dataset.blocks().size(); ++b) {
+    const uint64_t end =
+        kPayloadStart + dataset.LayoutOfBlock(static_cast<int64_t>(b)).payload_bytes;
+    for (uint64_t at = kPayloadStart; at < end; at += kPart) {
+      parts.push_back({b, at, std::min(at + kPart, end)});
+    }
+  }
+  std::atomic<size_t> next{0};
+  std::atomic<uint64_t> seen{0};
+  std::atomic<bool> failed{false};
+  const auto work = [&] {
+    size_t open_block = SIZE_MAX;
+    MappedFile mapped;
+    for (size_t i = next++; i < parts.size() && !failed; i = next++) {
+      const Part& part = parts[i];
+      if (part.block != open_block) {
+        const auto path = dataset.directory() / dataset.blocks()[part.block].relative_path;
+        auto file = OpenFile(path, O_RDONLY);
+        if (!file.ok()) return failed.store(true);
+        auto map = MappedFile::Map(
+            file->get(), dataset.LayoutOfBlock(static_cast<int64_t>(part.block)).file_bytes, path);
+        if (!map.ok()) return failed.store(true);
+        mapped = std::move(map).value();
+        open_block = part.block;
+      }
+      if (!mapped.Populate(part.begin, part.end).ok()) return failed.store(true);
+      seen ^= kernels::LoadAndDiscard(mapped.data() + part.begin, part.end - part.begin);
+    }
+  };
+  const auto start = std::chrono::steady_clock::now();
+  {
+    std::vector<std::jthread> workers;
+    for (int i = 1; i < threads; ++i) workers.emplace_back(work);
+    work();
+  }
+  const double seconds = Seconds(start);
+  if (failed) return Error::Internal("cannot map the blocks").In(dataset.directory().string());
+  return static_cast<double>(reader.shape().payload_bytes()) / seconds / (1 << 30);
+}
+
+void DropFromPageCache(const Dataset& dataset) {
+  for (const BlockInfo& block : dataset.blocks()) {
+    const auto file = OpenFile(dataset.directory() / block.relative_path, O_RDONLY);
+    if (file.ok()) posix_fadvise(file->get(), 0, 0, POSIX_FADV_DONTNEED);
+  }
+}
+
+// A ring of masks about the middle of the frame.
+std::vector<Mask> SomeMasks(SignalShape shape, int count) {
+  const double row = static_cast<double>(shape.rows) / 2;
+  const double column = static_cast<double>(shape.columns) / 2;
+  const double radius = static_cast<double>(std::min(shape.rows, shape.columns)) / 2;
+  std::vector<Mask> masks;
+  for (int k = 0; k < count; ++k) {
+    masks.push_back(AnnulusMask(shape, row, column, radius * k / count, radius * (k + 1) / count));
+  }
+  return masks;
+}
+
+// Touches nothing: what reading alone costs in the direct back end.
+class NothingReduction final : public Reduction {
+ public:
+  Status Begin(const PassPlan&) override { return Status::Ok(); }
+  std::unique_ptr<State> MakeState() const override { return std::make_unique<State>(); }
+  void BeginPartition(State&, const Partition&) const override {}
+  void Process(State&, const Tile&) const override {}
+  void Merge(State&, const Partition&) override {}
+};
+
+using Rates = std::map<std::string, std::vector<double>>;
+
+Status Measure(const BandwidthOptions& options, Rates& rates) {
+  ReadOptions mapped;
+  mapped.backend = Backend::kMmap;
+  PENSTOCK_ASSIGN_OR_RETURN(const Reader reader, Reader::Open(options.dataset, mapped));
+  ReadOptions direct;
+  direct.backend = Backend::kDirect;
+  PENSTOCK_ASSIGN_OR_RETURN(const Reader cold_reader, Reader::Open(options.dataset, direct));
+  const SignalShape signal = reader.shape().signal;
+
+  std::vector<std::pair<std::string, std::unique_ptr<Reduction>>> operations;
+  operations.emplace_back("sum", std::make_unique<SumReduction>());
+  for (const int count : {1, 4, 8}) {
+    PENSTOCK_ASSIGN_OR_RETURN(auto masks, MaskReduction::Create(SomeMasks(signal, count)));
+    operations.emplace_back(fmt::format("masks_{}", count), std::move(masks));
+  }
+  operations.emplace_back("std", std::make_unique<StatisticsReduction>());
+  PENSTOCK_ASSIGN_OR_RETURN(auto centre, CentreOfMassReduction::Create(FullMask(signal)));
+  operations.emplace_back("com", std::move(centre));
+
+  PassOptions pass;
+  pass.threads = options.threads;
+  pass.tile_bytes = options.tile_bytes;
+  pass.tile_frames = options.tile_frames;
+  for (int repeat = -1; repeat < options.repeat; ++repeat) {  // the first one only warms up
+    for (const auto& [name, operation] : operations) {
+      if (!options.only.empty() &&
+          std::find(options.only.begin(), options.only.end(), name) == options.only.end()) {
+        continue;
+      }
+      PENSTOCK_ASSIGN_OR_RETURN(const double limit, LoadAndDiscard(reader, options.threads));
+      Reduction* const reductions[] = {operation.get()};
+      PENSTOCK_ASSIGN_OR_RETURN(const PassSummary summary, reader.Run(reductions, pass));
+      if (repeat < 0) continue;
+      const double rate = static_cast<double>(summary.bytes) / summary.seconds / (1 << 30);
+      rates["load_discard"].push_back(limit);
+      rates[name].push_back(rate);
+      rates[name + "_ratio"].push_back(rate / limit);
+    }
+  }
+  for (int repeat = 0; options.cold && repeat < options.repeat; ++repeat) {
+    NothingReduction nothing;
+    Reduction* const nothing_only[] = {&nothing};
+    DropFromPageCache(reader.dataset());
+    PENSTOCK_ASSIGN_OR_RETURN(const PassSummary read, cold_reader.Run(nothing_only, pass));
+    rates["direct_read"].push_back(static_cast<double>(read.bytes) / read.seconds / (1 << 30));
+    Reduction* const one_mask[] = {operations[1].second.get()};
+    DropFromPageCache(reader.dataset());
+    PENSTOCK_ASSIGN_OR_RETURN(const PassSummary masked, cold_reader.Run(one_mask, pass));
+    rates["direct_masks_1"].push_back(static_cast<double>(masked.bytes) / masked.seconds /
+                                      (1 << 30));
+  }
+  return Status::Ok();
+}
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Rates of the reader against a load-and-discard loop, GiB/s per repetition");
+  BandwidthOptions options;
+  app.add_option("dataset", options.dataset)->required();
+  app.add_option("--threads", options.threads)->check(CLI::Range(1, 1024));
+  app.add_option("--repeat", options.repeat)->check(CLI::Range(1, 1000));
+  app.add_option("--tile-bytes", options.tile_bytes);
+  app.add_option("--tile-frames", options.tile_frames);
+  app.add_option("--only", options.only, "some of sum, masks_1, masks_4, masks_8, std, com")
+      ->delimiter(',');
+  app.add_flag("--cold", options.cold, "also the direct back end, after dropping the page cache");
+  app.add_flag("--json", options.json);
+  CLI11_PARSE(app, argc, argv);
+
+  Rates rates;
+  const Status status = Measure(options, rates);
+  if (!status.ok()) {
+    std::fprintf(stderr, "penstock_bandwidth: %s\n", status.error().ToString().c_str());
+    return 1;
+  }
+  if (options.json) {
+    nlohmann::ordered_json result = {{"dataset", options.dataset},
+                                     {"threads", options.threads},
+                                     {"target", kernels::AvailableTargets().front()},
+                                     {"unit", "GiB/s of frames; *_ratio: to load_discard"},
+                                     {"repetitions", rates}};
+    std::puts(result.dump().c_str());
+    return 0;
+  }
+  for (const auto& [name, values] : rates) {
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    fmt::print("{:16} {:7.2f} [{:.2f}-{:.2f}]\n", name, Median(values), *low, *high);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace penstock
+
+int main(int argc, char** argv) { return penstock::Main(argc, argv); }
