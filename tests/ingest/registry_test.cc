@@ -12,9 +12,9 @@ using ::testing::HasSubstr;
 std::string DetectionError(std::string_view bytes) {
   const TemporaryFolder folder;
   const auto path = folder.Write("file.dat", bytes);
-  const auto format = DetectFormat(path);
-  EXPECT_FALSE(format.ok());
-  return format.ok() ? "" : format.error().ToString();
+  const auto source = OpenSource(path, "", {});
+  EXPECT_FALSE(source.ok());
+  return source.ok() ? "" : source.error().ToString();
 }
 
 TEST(Registry, SaysWhatAFileIsThatItDoesNotRead) {
