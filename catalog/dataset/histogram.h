@@ -38,8 +38,9 @@ constexpr size_t BinCount() {
 template <typename T>
 constexpr uint32_t BinningCount(T value) {
   if constexpr (std::is_floating_point_v<T>) {
-    if (!(value > 0)) return 0;
-    return value < T{4294967040} ? static_cast<uint32_t>(value) : ~uint32_t{0};
+    // Without branches; 2^32 - 256 is a float and lies in the last bin like all above it.
+    const T clamped = std::min(std::max(value, T{0}), T{4294967040});
+    return static_cast<uint32_t>(static_cast<int64_t>(clamped));
   } else {
     if constexpr (std::is_signed_v<T>) value = std::max<T>(value, 0);
     if constexpr (sizeof(T) == 8) {
@@ -69,6 +70,12 @@ class HistogramCounter {
         AddSmall(pixels, count);
         return;
       }
+    } else {
+      if (maximum < 256 && nan_count == 0) {
+        pending_ += count;
+        AddSmall(pixels, count);
+        return;
+      }
     }
     pending_ += count;
     AddAny(pixels, count, nan_count > 0);
@@ -94,14 +101,23 @@ class HistogramCounter {
   // Several tables: equal neighbours would otherwise wait for each other's store.
   static constexpr size_t kTables = 4;
 
+  // Of a pixel below 256 that is no NaN; negative ones only where T is floating.
+  static size_t SmallCount(T value) {
+    if constexpr (std::is_floating_point_v<T>) {
+      return static_cast<uint32_t>(static_cast<int32_t>(std::max(value, T{0})));
+    } else {
+      return static_cast<size_t>(value);
+    }
+  }
+
   void AddSmall(const T* pixels, size_t count) {
     size_t i = 0;
     for (; i + kTables <= count; i += kTables) {
       for (size_t table = 0; table < kTables; ++table) {
-        ++small_[table][static_cast<size_t>(pixels[i + table])];
+        ++small_[table][SmallCount(pixels[i + table])];
       }
     }
-    for (; i < count; ++i) ++small_[0][static_cast<size_t>(pixels[i])];
+    for (; i < count; ++i) ++small_[0][SmallCount(pixels[i])];
   }
 
   void AddAny(const T* pixels, size_t count, bool with_nan) {

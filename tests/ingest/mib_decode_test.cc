@@ -277,6 +277,7 @@ TEST(MibDecode, ThreadsGiveWhatOneThreadGives) {
   std::atomic<int64_t> next{0};
   std::atomic<int> failures{0};
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       DecodeContext context;

@@ -104,7 +104,7 @@ std::string TestSidecar(int64_t frames, int64_t frames_per_trigger,
   for (const auto& [key, value] : entries) all[key] = value;
   std::string text = "HDR,\t\r\n";
   for (const auto& [key, value] : all) {
-    if (!value.empty()) text += key + ":\t" + value + "\r\n";
+    if (!value.empty()) text += fmt::format("{}:\t{}\r\n", key, value);
   }
   text += "End\t";
   text.resize(std::max<size_t>(2048, text.size()), ' ');

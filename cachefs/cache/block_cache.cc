@@ -1,0 +1,380 @@
+#include "cachefs/cache/block_cache.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace penstock::cachefs {
+
+namespace {
+
+// Everything but the device, which changes with the order in which disks are found at boot.
+bool SameFile(const FileIdentity& a, const FileIdentity& b) {
+  return a.inode == b.inode && a.size == b.size && a.mtime_ns == b.mtime_ns &&
+         a.ctime_ns == b.ctime_ns;
+}
+
+std::span<std::byte> ScratchBuffer(size_t size) {
+  thread_local std::vector<std::byte> buffer;
+  if (buffer.size() < size) buffer.resize(size);
+  return {buffer.data(), size};
+}
+
+}  // namespace
+
+// A read that waits for extents. Each extent copies its part; the last one answers.
+struct BlockCache::ReadRequest {
+  std::mutex mutex;
+  std::vector<std::byte> bytes;
+  size_t parts_left = 0;
+  bool answered = false;
+  ReadCallback callback;
+  ReplicaPin replica;
+
+  // Gives up the callback, to be called by whoever gets it.
+  ReadCallback Claim() {
+    answered = true;
+    replica = nullptr;
+    return std::exchange(callback, nullptr);
+  }
+};
+
+BlockCache::BlockCache(const CacheDirectory& directory, ReplicaStore& store,
+                       std::shared_ptr<Upstream> upstream, DeadlineWatch& deadlines,
+                       CacheCounters& counters, const Options& options)
+    : directory_(directory),
+      store_(store),
+      upstream_(std::move(upstream)),
+      deadlines_(deadlines),
+      counters_(counters),
+      options_(options),
+      fetchers_(options.fetch_threads) {
+  TakeInventory();
+}
+
+BlockCache::~BlockCache() { Stop(std::chrono::milliseconds(0)); }
+
+void BlockCache::TakeInventory() {
+  const std::lock_guard lock(mutex_);
+  const Status listed = directory_.ForEachBlock([&](const std::string& id, uint64_t bytes) {
+    eviction_.Insert(id, bytes);
+    holdings_[id] = {};
+  });
+  if (!listed.ok()) spdlog::error("{}", listed.error().ToString());
+  std::vector<std::string> without_file;
+  store_.ForEach([&](const std::string& id, const ReplicaRecord& record) {
+    const auto holding = holdings_.find(id);
+    if (holding == holdings_.end()) {
+      without_file.push_back(id);
+      return;
+    }
+    ExtentMap extents(static_cast<int64_t>(record.extents.size()) * 4);
+    extents.FromHex(record.extents);
+    holding->second = {.dataset = record.dataset,
+                       .block = record.block,
+                       .extents_present = extents.present(),
+                       .complete = record.complete};
+  });
+  for (const std::string& id : without_file) {
+    if (const Status removed = store_.Remove(id); !removed.ok()) {
+      spdlog::error("{}", removed.error().ToString());
+    }
+  }
+}
+
+ReplicaPin BlockCache::Pin(const std::shared_ptr<const BlockSource>& source) {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<Replica>& replica = replicas_[source->id];
+  if (!replica) {
+    replica = std::make_shared<Replica>(source);
+    Load(*replica);
+  }
+  ++replica->pins;
+  return {replica.get(), [this, held = replica](Replica*) { Unpin(held); }};
+}
+
+void BlockCache::Unpin(const std::shared_ptr<Replica>& replica) {
+  const std::lock_guard lock(mutex_);
+  if (--replica->pins > 0) return;
+  // One that holds nothing need not be remembered.
+  if (!eviction_.Contains(replica->source->id)) replicas_.erase(replica->source->id);
+}
+
+void BlockCache::Load(Replica& replica) {
+  const BlockSource& source = *replica.source;
+  if (!eviction_.Contains(source.id)) return;
+  Holding& holding = holdings_[source.id];
+  holding.dataset = source.dataset;
+  holding.block = source.block;
+
+  const auto record = store_.Get(source.id);
+  const auto identity = IdentifyFile(directory_.BlockPath(source.id));
+  const bool trusted = record && identity.ok() && record->generation == source.generation &&
+                       record->block == source.block && identity->size == source.file_bytes &&
+                       SameFile(record->identity, *identity) &&
+                       replica.extents.FromHex(record->extents);
+  if (!trusted) {
+    spdlog::info("{}: the local replica has no matching record and is verified again", source.path);
+    LoadUnverified(replica);
+    holding.complete = false;
+    holding.extents_present = 0;
+    return;
+  }
+  auto opened = record->complete ? directory_.OpenReadOnly(source.id)
+                                 : directory_.OpenForFilling(source.id, source.file_bytes);
+  if (!opened.ok()) {
+    counters_.cache_errors++;
+    spdlog::error("{}", opened.error().ToString());
+    replica.extents = ExtentMap(source.extent_count());
+    return;
+  }
+  replica.file = std::make_shared<const FileDescriptor>(std::move(opened).value());
+  replica.writable = !record->complete;
+  replica.complete = record->complete && replica.extents.all_present();
+}
+
+void BlockCache::LoadUnverified(Replica& replica) const {
+  const BlockSource& source = *replica.source;
+  auto opened = directory_.OpenForFilling(source.id, source.file_bytes);
+  if (!opened.ok()) {
+    counters_.cache_errors++;
+    spdlog::error("{}", opened.error().ToString());
+    return;
+  }
+  replica.file = std::make_shared<const FileDescriptor>(std::move(opened).value());
+  replica.writable = true;
+  // Extents that are holes throughout were never fetched.
+  const int fd = replica.file->get();
+  off_t data = lseek(fd, 0, SEEK_DATA);
+  while (data >= 0) {
+    const off_t hole = lseek(fd, data, SEEK_HOLE);
+    if (hole <= data) break;
+    const auto last = (static_cast<uint64_t>(hole) - 1) / kExtentBytes;
+    for (auto extent = static_cast<uint64_t>(data) / kExtentBytes; extent <= last; ++extent) {
+      replica.extents.Set(static_cast<int64_t>(extent), ExtentState::kUnverified);
+    }
+    data = lseek(fd, hole, SEEK_DATA);
+  }
+}
+
+void BlockCache::Read(const ReplicaPin& replica, uint64_t offset, size_t size,
+                      ReadCallback callback) {
+  const BlockSource& source = *replica->source;
+  if (offset >= source.file_bytes || size == 0) {
+    callback(std::span<const std::byte>());
+    return;
+  }
+  size = static_cast<size_t>(std::min<uint64_t>(size, source.file_bytes - offset));
+  const auto first = static_cast<int64_t>(offset / kExtentBytes);
+  const auto last = static_cast<int64_t>((offset + size - 1) / kExtentBytes);
+
+  auto all_present = [&] {
+    const std::lock_guard lock(replica->mutex);
+    for (int64_t extent = first; extent <= last; ++extent) {
+      if (replica->extents.Get(extent) != ExtentState::kPresent) return false;
+    }
+    return true;
+  };
+  if (all_present()) {
+    const std::span<std::byte> buffer = ScratchBuffer(size);
+    if (ReadLocal(replica, offset, buffer)) {
+      counters_.hit_reads++;
+      callback(std::span<const std::byte>(buffer));
+      return;
+    }
+  }
+  counters_.missed_reads++;
+
+  auto request = std::make_shared<ReadRequest>();
+  request->bytes.resize(size);
+  request->callback = std::move(callback);
+  request->replica = replica;
+  request->parts_left = static_cast<size_t>(last - first + 1);
+  deadlines_.At(DeadlineWatch::Clock::now() + options_.upstream_timeout,
+                [this, waiting = std::weak_ptr<ReadRequest>(request), path = source.path] {
+                  const auto request = waiting.lock();
+                  if (!request) return;
+                  std::unique_lock lock(request->mutex);
+                  if (request->answered) return;
+                  counters_.timeouts++;
+                  const ReplicaPin held = request->replica;  // released after the lock
+                  const ReadCallback answer = request->Claim();
+                  lock.unlock();
+                  answer(Error::Timeout("the store did not answer in time").In(path));
+                });
+
+  for (int64_t extent = first; extent <= last; ++extent) {
+    const uint64_t begin = std::max(offset, source.extent_start(extent));
+    const uint64_t end =
+        std::min(offset + size, source.extent_start(extent) + source.extent_bytes(extent));
+    auto take = [request, from = begin - source.extent_start(extent), to = begin - offset,
+                 count = end - begin](const Status& status, std::span<const std::byte> bytes) {
+      std::unique_lock lock(request->mutex);
+      if (request->answered) return;
+      const ReplicaPin held = request->replica;
+      if (!status.ok()) {
+        const ReadCallback answer = request->Claim();
+        lock.unlock();
+        answer(status.error());
+        return;
+      }
+      std::memcpy(request->bytes.data() + to, bytes.data() + from, count);
+      if (--request->parts_left > 0) return;
+      const ReadCallback answer = request->Claim();
+      lock.unlock();
+      answer(std::span<const std::byte>(request->bytes));
+    };
+
+    std::unique_lock lock(replica->mutex);
+    const ExtentState state = replica->extents.Get(extent);
+    if (state == ExtentState::kPresent) {
+      lock.unlock();
+      std::vector<std::byte> part(source.extent_bytes(extent));
+      const uint64_t from = begin - source.extent_start(extent);
+      if (ReadLocal(replica, begin, std::span(part).subspan(from, end - begin))) {
+        take(Status(), part);
+        continue;
+      }
+      lock.lock();
+    }
+    replica->waiters[extent].push_back(std::move(take));
+    const ExtentState now = replica->extents.Get(extent);
+    // Present again in the meantime is possible; then it is simply fetched once more.
+    if (now == ExtentState::kFetching) continue;
+    replica->extents.Set(extent, ExtentState::kFetching);
+    lock.unlock();
+    fetchers_.Submit(WorkerPool::Priority::kDemand,
+                     [this, replica, extent, unverified = now == ExtentState::kUnverified] {
+                       FetchExtent(replica, extent, unverified);
+                     });
+  }
+  StartFill(replica);
+}
+
+bool BlockCache::ReadLocal(const ReplicaPin& replica, uint64_t offset,
+                           std::span<std::byte> destination) {
+  std::shared_ptr<const FileDescriptor> file;
+  {
+    const std::lock_guard lock(replica->mutex);
+    file = replica->file;
+  }
+  const std::string path = directory_.BlockPath(replica->source->id).string();
+  const Status read = file ? ReadFully(file->get(), offset, destination, path)
+                           : Status(Error::Internal("the replica is not open").In(path));
+  if (read.ok()) return true;
+  counters_.cache_errors++;
+  const auto last = static_cast<int64_t>((offset + destination.size() - 1) / kExtentBytes);
+  for (auto extent = static_cast<int64_t>(offset / kExtentBytes); extent <= last; ++extent) {
+    DistrustExtent(replica, extent, read.error().ToString());
+  }
+  return false;
+}
+
+void BlockCache::DistrustExtent(const ReplicaPin& replica, int64_t extent, const std::string& why) {
+  spdlog::error("{}: extent {} of the local replica cannot be used and is fetched again: {}",
+                replica->source->path, extent, why);
+  const std::lock_guard lock(replica->mutex);
+  if (replica->extents.Get(extent) == ExtentState::kPresent) {
+    replica->extents.Set(extent, ExtentState::kAbsent);
+  }
+  replica->complete = false;
+}
+
+bool BlockCache::IsComplete(const ReplicaPin& replica) const {
+  const std::lock_guard lock(replica->mutex);
+  return replica->complete;
+}
+
+bool BlockCache::HasUnverified(const ReplicaPin& replica) const {
+  const std::lock_guard lock(replica->mutex);
+  for (int64_t extent = 0; extent < replica->extents.size(); ++extent) {
+    if (replica->extents.Get(extent) == ExtentState::kUnverified) return true;
+  }
+  return false;
+}
+
+Result<FileDescriptor> BlockCache::OpenForHandOut(const ReplicaPin& replica) const {
+  return directory_.OpenReadOnly(replica->source->id);
+}
+
+void BlockCache::Touch(const ReplicaPin& replica) {
+  const std::lock_guard lock(mutex_);
+  eviction_.Touch(replica->source->id);
+}
+
+ResidencyDetail BlockCache::ResidencyOf(const BlockSource& source) const {
+  const std::lock_guard lock(mutex_);
+  ResidencyDetail detail{.extents = source.extent_count()};
+  bool complete = false;
+  if (const auto loaded = replicas_.find(source.id); loaded != replicas_.end()) {
+    const std::lock_guard replica_lock(loaded->second->mutex);
+    detail.extents_present = loaded->second->extents.present();
+    complete = loaded->second->complete;
+  } else if (const auto held = holdings_.find(source.id); held != holdings_.end()) {
+    detail.extents_present = held->second.extents_present;
+    complete = held->second.complete;
+  }
+  if (complete) {
+    detail.residency = Residency::kComplete;
+  } else if (detail.extents_present > 0) {
+    detail.residency = Residency::kPartial;
+  }
+  return detail;
+}
+
+uint64_t BlockCache::bytes() const {
+  const std::lock_guard lock(mutex_);
+  return eviction_.bytes();
+}
+
+size_t BlockCache::block_count() const {
+  const std::lock_guard lock(mutex_);
+  return eviction_.size();
+}
+
+std::map<std::string, DatasetResidency> BlockCache::Datasets() const {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, DatasetResidency> datasets;
+  for (const auto& [id, holding] : holdings_) {
+    DatasetResidency& dataset = datasets[holding.dataset];
+    dataset.bytes += eviction_.BytesOf(id);
+    ++(holding.complete ? dataset.complete_blocks : dataset.partial_blocks);
+  }
+  return datasets;
+}
+
+bool BlockCache::Stop(std::chrono::milliseconds patience) {
+  const bool drained = fetchers_.Stop(patience);
+  std::vector<std::shared_ptr<Replica>> loaded;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, replica] : replicas_) loaded.push_back(replica);
+  }
+  for (const auto& replica : loaded) {
+    const std::lock_guard lock(replica->mutex);
+    if (replica->complete || !replica->writable || replica->extents.present() == 0) continue;
+    // An extent that is being written right now is not present, so the record claims nothing of it.
+    const std::filesystem::path path = directory_.BlockPath(replica->source->id);
+    if (!drained || fdatasync(replica->file->get()) != 0) continue;
+    const auto identity = IdentifyFile(replica->file->get(), path);
+    if (!identity.ok()) continue;
+    const Status put = store_.Put(replica->source->id,
+                                  {.dataset = replica->source->dataset,
+                                   .generation = replica->source->generation,
+                                   .block = replica->source->block,
+                                   .complete = false,
+                                   .extents = replica->extents.ToHex(),
+                                   .identity = *identity},
+                                  /*sync=*/true);
+    if (!put.ok()) spdlog::error("{}", put.error().ToString());
+  }
+  return drained;
+}
+
+}  // namespace penstock::cachefs

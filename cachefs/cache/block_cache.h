@@ -1,0 +1,175 @@
+// BlockCache: verified local replicas of the blocks of a store.
+//
+// The rule that everything here serves: bytes are seen by nobody before their XXH3 has been
+// compared with the dataset's extent checksums, whether they come from the store or from a file
+// that was found in the cache directory without a matching record.
+//
+// Nothing here blocks on the store in the caller's thread. Fetches run on a fixed number of
+// workers, one at a time per extent whatever the number of readers, and every waiting reader is
+// answered within the upstream time-out. Thread-safe.
+
+#ifndef PENSTOCK_CACHEFS_CACHE_BLOCK_CACHE_H_
+#define PENSTOCK_CACHEFS_CACHE_BLOCK_CACHE_H_
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "cachefs/cache/block_source.h"
+#include "cachefs/cache/cache_directory.h"
+#include "cachefs/cache/counters.h"
+#include "cachefs/cache/deadline_watch.h"
+#include "cachefs/cache/replica.h"
+#include "cachefs/cache/s3_fifo.h"
+#include "cachefs/cache/worker_pool.h"
+#include "cachefs/state/replica_store.h"
+#include "penstock/cachefs/upstream.h"
+
+namespace penstock::cachefs {
+
+struct CacheLimits {
+  uint64_t cache_bytes = UINT64_MAX;  // of replicas
+  uint64_t reserve_bytes = 0;         // of the disk, to be left free
+};
+
+// Keeps a replica from being evicted while any copy of it lives. Must not outlive the cache.
+using ReplicaPin = std::shared_ptr<Replica>;
+
+enum class Residency : uint8_t { kAbsent = 0, kPartial = 1, kComplete = 2 };
+
+struct ResidencyDetail {
+  Residency residency = Residency::kAbsent;
+  int64_t extents_present = 0;
+  int64_t extents = 0;
+};
+
+struct DatasetResidency {
+  int64_t complete_blocks = 0;
+  int64_t partial_blocks = 0;
+  uint64_t bytes = 0;
+};
+
+class BlockCache {
+ public:
+  // The span is only valid during the call.
+  using ReadCallback = std::function<void(const Result<std::span<const std::byte>>&)>;
+  using CompletionCallback = std::function<void(const Status&)>;
+
+  struct Options {
+    CacheLimits limits;
+    std::chrono::milliseconds upstream_timeout{30'000};
+    int fetch_threads = 4;
+  };
+
+  // The references must outlive the cache.
+  BlockCache(const CacheDirectory& directory, ReplicaStore& store,
+             std::shared_ptr<Upstream> upstream, DeadlineWatch& deadlines, CacheCounters& counters,
+             const Options& options);
+  // Precondition: no pins are left, but those of the cache's own tasks.
+  ~BlockCache();
+  BlockCache(const BlockCache&) = delete;
+  BlockCache& operator=(const BlockCache&) = delete;
+
+  // Called from a worker whenever a replica has become complete. Set before the first Pin.
+  void OnComplete(std::function<void(const BlockSource&)> listener) {
+    on_complete_ = std::move(listener);
+  }
+
+  ReplicaPin Pin(const std::shared_ptr<const BlockSource>& source);
+
+  // Reads [offset, offset + size) cut at the end of the file. The callback runs exactly once, in
+  // this thread where the bytes are local, otherwise on a worker: kTimeout after the upstream
+  // time-out, kCorrupt where the store's bytes do not match their checksum.
+  void Read(const ReplicaPin& replica, uint64_t offset, size_t size, ReadCallback callback);
+
+  // Fetches (or proves) what is missing in the background.
+  void StartFill(const ReplicaPin& replica);
+  // Calls back when the replica is complete, or with kTimeout, or with the error that stopped it.
+  void WhenComplete(const ReplicaPin& replica, std::chrono::milliseconds patience,
+                    CompletionCallback callback);
+
+  bool IsComplete(const ReplicaPin& replica) const;
+  // True where bytes lie in the cache directory that still have to be proved.
+  bool HasUnverified(const ReplicaPin& replica) const;
+  // A read-only descriptor for handing out. Precondition: IsComplete.
+  Result<FileDescriptor> OpenForHandOut(const ReplicaPin& replica) const;
+  // A use that counts for the choice of what to evict.
+  void Touch(const ReplicaPin& replica);
+
+  ResidencyDetail ResidencyOf(const BlockSource& source) const;
+  // False where it is held or not there.
+  bool Evict(const std::string& id);
+
+  uint64_t bytes() const;
+  size_t block_count() const;
+  std::map<std::string, DatasetResidency> Datasets() const;
+  const CacheLimits& limits() const { return options_.limits; }
+
+  // No more fetches; the state of incomplete replicas is written down. False where a worker is
+  // still stuck in the store after `patience`: the process should then end without destructors.
+  bool Stop(std::chrono::milliseconds patience);
+
+ private:
+  struct ReadRequest;
+  // What the cache directory holds, by replica id, for those not loaded as a Replica, too.
+  struct Holding {
+    std::string dataset;  // "" where no record tells
+    int64_t block = -1;
+    int64_t extents_present = 0;
+    bool complete = false;
+  };
+
+  void TakeInventory();
+  void Load(Replica& replica);
+  void LoadUnverified(Replica& replica) const;
+  void Unpin(const std::shared_ptr<Replica>& replica);
+
+  // Reads one present extent part from the file; false (and the extent is absent again) where the
+  // cache disk fails.
+  bool ReadLocal(const ReplicaPin& replica, uint64_t offset, std::span<std::byte> destination);
+  void DistrustExtent(const ReplicaPin& replica, int64_t extent, const std::string& why);
+
+  // extent_fetch.cc. The extent is kFetching and belongs to the caller.
+  enum class FetchOutcome { kStored, kNotKept, kFailed };
+  FetchOutcome FetchExtent(const ReplicaPin& replica, int64_t extent, bool was_unverified);
+  bool ProveLocal(const ReplicaPin& replica, int64_t extent, std::span<std::byte> buffer);
+  Status FetchVerified(const BlockSource& source, int64_t extent, std::span<std::byte> buffer);
+  bool StoreExtent(const ReplicaPin& replica, int64_t extent, std::span<const std::byte> bytes);
+  Status WriteExtent(const ReplicaPin& replica, int64_t extent, std::span<const std::byte> bytes);
+  void AnswerWaiters(const ReplicaPin& replica, int64_t extent, const Status& status,
+                     std::span<const std::byte> bytes);
+  void FillStep(const ReplicaPin& replica, int64_t from);
+  void EndFillChain(const ReplicaPin& replica, const Status& status);
+  void Finish(const ReplicaPin& replica);
+  Status FinishFile(const ReplicaPin& replica);
+
+  bool ReserveSpace(const BlockSource& source, uint64_t bytes);
+  void ReturnSpace(const BlockSource& source, uint64_t bytes);
+  bool EvictOneLocked(const std::string& except);
+  void ForgetLocked(const std::string& id);
+
+  const CacheDirectory& directory_;
+  ReplicaStore& store_;
+  const std::shared_ptr<Upstream> upstream_;
+  DeadlineWatch& deadlines_;
+  CacheCounters& counters_;
+  const Options options_;
+  std::function<void(const BlockSource&)> on_complete_;
+
+  mutable std::mutex mutex_;  // taken before Replica::mutex, never after
+  std::unordered_map<std::string, std::shared_ptr<Replica>> replicas_;
+  std::unordered_map<std::string, Holding> holdings_;
+  S3Fifo eviction_;
+
+  WorkerPool fetchers_;  // last: its threads use everything above
+};
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_CACHEFS_CACHE_BLOCK_CACHE_H_

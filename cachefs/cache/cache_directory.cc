@@ -1,0 +1,154 @@
+#include "cachefs/cache/cache_directory.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+namespace penstock::cachefs {
+
+namespace {
+
+constexpr char kMarkerName[] = "penstock-cache.json";
+constexpr char kMarkerText[] = "{\"penstock_cache\": 1}\n";
+constexpr size_t kIdDigits = 32;
+constexpr uint64_t kStatBlockBytes = 512;
+
+// A marked cache, or an empty directory that becomes one.
+Status ClaimDirectory(const std::filesystem::path& path) {
+  std::error_code failure;
+  if (std::filesystem::exists(path / kMarkerName, failure)) return {};
+  // The log may be there already: it is opened before anything else.
+  for (const auto& entry : std::filesystem::directory_iterator(path, failure)) {
+    if (entry.path().filename() == "penstock.log") continue;
+    return Error::InvalidArgument("the directory is not empty and not a penstock cache")
+        .In(path.string())
+        .Found(entry.path().filename().string())
+        .Advice("name a directory that does not exist yet or is empty");
+  }
+  if (failure) return Error::FromErrno(failure.value(), "cannot list").In(path.string());
+  return WriteFileAtomically(path / kMarkerName, kMarkerText);
+}
+
+}  // namespace
+
+Result<CacheDirectory> CacheDirectory::Open(const std::filesystem::path& path) {
+  PENSTOCK_RETURN_IF_ERROR(CreateDirectories(path));
+  CacheDirectory cache;
+  std::error_code failure;
+  cache.path_ = std::filesystem::canonical(path, failure);
+  if (failure) return Error::FromErrno(failure.value(), "cannot resolve").In(path.string());
+  PENSTOCK_RETURN_IF_ERROR(ClaimDirectory(cache.path_));
+
+  PENSTOCK_ASSIGN_OR_RETURN(cache.lock_, OpenFile(cache.path_ / "lock", O_RDWR | O_CREAT, 0600));
+  if (flock(cache.lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      return Error::Busy("another penstock mount uses this cache directory")
+          .In(cache.path_.string())
+          .Advice("give every mount a cache directory of its own");
+    }
+    return Error::FromErrno(errno, "cannot lock").In((cache.path_ / "lock").string());
+  }
+  // Other users reach the short-circuit socket in this directory, but nothing beside it.
+  for (const char* const name : {"blocks", "sidecars", "state"}) {
+    const std::filesystem::path folder = cache.path_ / name;
+    if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+      return Error::FromErrno(errno, "cannot create").In(folder.string());
+    }
+    if (chmod(folder.c_str(), 0700) != 0) {
+      return Error::FromErrno(errno, "cannot set the mode of").In(folder.string());
+    }
+  }
+  cache.MakeReadOnlyView();
+  return cache;
+}
+
+void CacheDirectory::MakeReadOnlyView() {
+  // A detached clone of the mount: no mount point, visible to nobody else, gone with the process.
+  FileDescriptor tree(open_tree(AT_FDCWD, path_.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  if (!tree.valid()) {
+    view_failure_ = fmt::format("open_tree: {}", std::strerror(errno));
+    return;
+  }
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  if (mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {
+    view_failure_ = fmt::format("mount_setattr: {}", std::strerror(errno));
+    return;
+  }
+  view_ = std::move(tree);
+}
+
+std::filesystem::path CacheDirectory::BlockPath(const std::string& id) const {
+  return path_ / "blocks" / id.substr(0, 2) / id;
+}
+
+Result<FileDescriptor> CacheDirectory::OpenForFilling(const std::string& id, uint64_t bytes) const {
+  const std::filesystem::path file = BlockPath(id);
+  if (mkdir(file.parent_path().c_str(), 0700) != 0 && errno != EEXIST) {
+    return Error::FromErrno(errno, "cannot create").In(file.parent_path().string());
+  }
+  if (chmod(file.c_str(), 0600) != 0 && errno != ENOENT) {
+    return Error::FromErrno(errno, "cannot set the mode of").In(file.string());
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor fd, OpenFile(file, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  struct stat status {};
+  if (fstat(fd.get(), &status) != 0)
+    return Error::FromErrno(errno, "cannot stat").In(file.string());
+  if (static_cast<uint64_t>(status.st_size) != bytes &&
+      ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) {
+    return Error::FromErrno(errno, "cannot set the size of").In(file.string());
+  }
+  return fd;
+}
+
+Result<FileDescriptor> CacheDirectory::OpenReadOnly(const std::string& id) const {
+  if (!view_.valid()) return OpenFile(BlockPath(id), O_RDONLY | O_NOFOLLOW);
+  const std::string relative = "blocks/" + id.substr(0, 2) + "/" + id;
+  const int fd = openat(view_.get(), relative.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return Error::FromErrno(errno, "cannot open").In(BlockPath(id).string());
+  return FileDescriptor(fd);
+}
+
+Status CacheDirectory::Remove(const std::string& id) const {
+  if (unlink(BlockPath(id).c_str()) != 0 && errno != ENOENT) {
+    return Error::FromErrno(errno, "cannot remove").In(BlockPath(id).string());
+  }
+  return {};
+}
+
+Status CacheDirectory::ForEachBlock(
+    const std::function<void(const std::string& id, uint64_t bytes)>& visit) const {
+  std::error_code failure;
+  std::filesystem::recursive_directory_iterator entry(path_ / "blocks", failure);
+  for (; !failure && entry != std::filesystem::recursive_directory_iterator();
+       entry.increment(failure)) {
+    const std::string name = entry->path().filename().string();
+    struct stat status {};
+    if (lstat(entry->path().c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    if (name.size() != kIdDigits || BlockPath(name) != entry->path()) continue;
+    visit(name, static_cast<uint64_t>(status.st_blocks) * kStatBlockBytes);
+  }
+  if (failure) {
+    return Error::FromErrno(failure.value(), "cannot list").In((path_ / "blocks").string());
+  }
+  return {};
+}
+
+Result<CacheDirectory::Space> CacheDirectory::DiskSpace() const {
+  struct statvfs status {};
+  if (statvfs(path_.c_str(), &status) != 0) {
+    return Error::FromErrno(errno, "cannot ask for the free space of").In(path_.string());
+  }
+  return Space{.total_bytes = status.f_blocks * status.f_frsize,
+               .available_bytes = status.f_bavail * status.f_frsize};
+}
+
+}  // namespace penstock::cachefs

@@ -1,0 +1,68 @@
+// CacheDirectory: the directory on the local disk that holds the replicas, and its lock.
+//
+//   penstock-cache.json     marks the directory as ours; nothing is ever removed without it
+//   blocks/<2>/<id>         replicas; <id> names dataset path, generation and block
+//   (block_source.h) sidecars/               copies of the small files that the verification needs
+//   state/                  RocksDB (state/replica_store.h)
+//   lock, control.sock, short-circuit.sock, penstock.log
+//
+// Replicas that are handed out are opened through a private read-only mount of the directory, so
+// that no descriptor leads back to a writable file. Thread-safe after Open.
+
+#ifndef PENSTOCK_CACHEFS_CACHE_CACHE_DIRECTORY_H_
+#define PENSTOCK_CACHEFS_CACHE_CACHE_DIRECTORY_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "penstock/base/file.h"
+#include "penstock/base/result.h"
+
+namespace penstock::cachefs {
+
+class CacheDirectory {
+ public:
+  // Creates what is missing. kBusy where another daemon holds the directory, kInvalidArgument where
+  // it has other contents.
+  static Result<CacheDirectory> Open(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path StatePath() const { return path_ / "state"; }
+  std::filesystem::path SidecarPath() const { return path_ / "sidecars"; }
+  std::filesystem::path BlockPath(const std::string& id) const;
+
+  // Opens or creates a replica for filling, exactly `bytes` long (sparse), mode 0600.
+  Result<FileDescriptor> OpenForFilling(const std::string& id, uint64_t bytes) const;
+  // Opens a replica that is complete, for handing out.
+  Result<FileDescriptor> OpenReadOnly(const std::string& id) const;
+  Status Remove(const std::string& id) const;
+
+  // Calls `visit` with the id and the allocated bytes of every replica file.
+  Status ForEachBlock(
+      const std::function<void(const std::string& id, uint64_t bytes)>& visit) const;
+
+  struct Space {
+    uint64_t total_bytes = 0;
+    uint64_t available_bytes = 0;
+  };
+  Result<Space> DiskSpace() const;
+
+  bool has_read_only_view() const { return view_.valid(); }
+  // Why there is no read-only view; "" where there is one.
+  const std::string& view_failure() const { return view_failure_; }
+
+ private:
+  CacheDirectory() = default;
+  void MakeReadOnlyView();
+
+  std::filesystem::path path_;
+  FileDescriptor lock_;
+  FileDescriptor view_;  // root of the private read-only mount
+  std::string view_failure_;
+};
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_CACHEFS_CACHE_CACHE_DIRECTORY_H_

@@ -1,0 +1,30 @@
+// What `penstock status` counts. Relaxed atomics; thread-safe.
+
+#ifndef PENSTOCK_CACHEFS_CACHE_COUNTERS_H_
+#define PENSTOCK_CACHEFS_CACHE_COUNTERS_H_
+
+#include <atomic>
+#include <cstdint>
+
+namespace penstock::cachefs {
+
+struct CacheCounters {
+  std::atomic<uint64_t> hit_reads{0};     // served by the daemon from the cache
+  std::atomic<uint64_t> missed_reads{0};  // had to wait for the store
+  std::atomic<uint64_t> passthrough_opens{0};
+  std::atomic<uint64_t> served_opens{0};
+  std::atomic<uint64_t> leases_granted{0};
+  std::atomic<uint64_t> fetched_bytes{0};          // verified bytes that came from the store
+  std::atomic<uint64_t> reverified_bytes{0};       // found in the cache directory and proved again
+  std::atomic<uint64_t> verification_failures{0};  // extents of the store that did not match
+  std::atomic<uint64_t> damaged_cache_extents{0};  // extents of the cache that did not match
+  std::atomic<uint64_t> upstream_errors{0};
+  std::atomic<uint64_t> timeouts{0};
+  std::atomic<uint64_t> evicted_blocks{0};
+  std::atomic<uint64_t> uncached_extents{0};  // served without keeping: no room
+  std::atomic<uint64_t> cache_errors{0};      // the cache disk failed
+};
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_CACHEFS_CACHE_COUNTERS_H_

@@ -1,0 +1,215 @@
+#include "cachefs/cache/dataset_registry.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "penstock/dataset/dataset.h"
+
+namespace penstock::cachefs {
+
+namespace {
+
+constexpr std::chrono::seconds kBelieved{1};
+constexpr uint64_t kLargestSidecar = uint64_t{64} << 20;
+// 4 MiB of data need 8 bytes of checksum: enough for 32 TiB.
+constexpr uint64_t kLargestChecksums = uint64_t{64} << 20;
+constexpr char kChecksumArray[] = "data.zarr/extent_checksum";
+constexpr char kBlockMarker[] = "data.zarr/real/c/";
+
+std::string Join(const std::string& directory, const std::string& name) {
+  return directory.empty() ? name : directory + "/" + name;
+}
+
+Result<std::string> ReadUpstream(Upstream& upstream, const std::string& path, uint64_t limit) {
+  PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, upstream.Stat(path));
+  if (!S_ISREG(status.st_mode)) return Error::Corrupt("not a regular file").In(path);
+  const auto size = static_cast<uint64_t>(status.st_size);
+  if (size > limit) {
+    return Error::Unsupported("the file is too large for what it should be")
+        .In(path)
+        .Expected(fmt::format("at most {} bytes", limit))
+        .Found(fmt::format("{} bytes", size));
+  }
+  std::string text(size, '\0');
+  PENSTOCK_ASSIGN_OR_RETURN(
+      const size_t read,
+      upstream.Read(path, 0, {reinterpret_cast<std::byte*>(text.data()), text.size()}));
+  if (read != size) {
+    return Error::Corrupt("the file is shorter than its size")
+        .In(path)
+        .Expected(fmt::format("{} bytes", size))
+        .Found(fmt::format("{} bytes", read));
+  }
+  return text;
+}
+
+// Removes a directory when the scope ends.
+class ScopedDirectory {
+ public:
+  explicit ScopedDirectory(std::filesystem::path path) : path_(std::move(path)) { Remove(); }
+  ~ScopedDirectory() { Remove(); }
+  ScopedDirectory(const ScopedDirectory&) = delete;
+  ScopedDirectory& operator=(const ScopedDirectory&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  void Remove() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  std::filesystem::path path_;
+};
+
+}  // namespace
+
+std::optional<std::string> DatasetRegistry::DatasetOfBlockPath(const std::string& path) {
+  const std::string marker = kBlockMarker;
+  if (path.starts_with(marker)) return "";
+  const size_t at = path.rfind("/" + marker);
+  if (at == std::string::npos) return std::nullopt;
+  return path.substr(0, at);
+}
+
+std::shared_ptr<DatasetRegistry::Slot> DatasetRegistry::SlotOf(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<Slot>& slot = slots_[path];
+  if (!slot) slot = std::make_shared<Slot>();
+  return slot;
+}
+
+Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Get(const std::string& path) {
+  const std::shared_ptr<Slot> slot = SlotOf(path);
+  const std::lock_guard lock(slot->mutex);
+  if (slot->view && std::chrono::steady_clock::now() - slot->checked < kBelieved) return slot->view;
+
+  const auto status = upstream_->Stat(Join(path, "nexus.json"));
+  if (!status.ok()) {
+    if (status.error().kind() == ErrorKind::kNotFound) {
+      slot->view = nullptr;
+      const std::lock_guard registry_lock(mutex_);
+      if (const auto found = slots_.find(path); found != slots_.end() && found->second == slot) {
+        slots_.erase(found);
+      }
+    }
+    return status.error();
+  }
+  const FileIdentity identity = IdentityOf(*status);
+  if (!slot->view || !(slot->view->sidecar == identity)) {
+    PENSTOCK_ASSIGN_OR_RETURN(std::shared_ptr<const DatasetView> view, Load(path, identity));
+    const std::shared_ptr<const DatasetView> previous = std::exchange(slot->view, view);
+    if (previous && previous->generation != view->generation) {
+      spdlog::info("{}: the dataset was written anew; its replicas are replaced", path);
+      if (on_replaced_) on_replaced_(*previous);
+    }
+  }
+  slot->checked = std::chrono::steady_clock::now();
+  return slot->view;
+}
+
+Result<std::shared_ptr<const BlockSource>> DatasetRegistry::BlockAt(const std::string& path) {
+  const auto dataset = DatasetOfBlockPath(path);
+  if (!dataset) return std::shared_ptr<const BlockSource>();
+  const auto view = Get(*dataset);
+  if (!view.ok()) {
+    if (view.error().kind() == ErrorKind::kNotFound) return std::shared_ptr<const BlockSource>();
+    return view.error();
+  }
+  const auto block = (*view)->block_of_path.find(path);
+  if (block == (*view)->block_of_path.end()) return std::shared_ptr<const BlockSource>();
+  return (*view)->blocks[static_cast<size_t>(block->second)];
+}
+
+std::vector<std::shared_ptr<const DatasetView>> DatasetRegistry::Known() const {
+  std::vector<std::shared_ptr<Slot>> slots;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [path, slot] : slots_) slots.push_back(slot);
+  }
+  std::vector<std::shared_ptr<const DatasetView>> views;
+  for (const auto& slot : slots) {
+    // A slot whose store is being asked right now is left out rather than waited for.
+    const std::unique_lock lock(slot->mutex, std::try_to_lock);
+    if (lock && slot->view) views.push_back(slot->view);
+  }
+  return views;
+}
+
+Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Load(const std::string& path,
+                                                                 const FileIdentity& sidecar) {
+  const std::string sidecar_path = Join(path, "nexus.json");
+  PENSTOCK_ASSIGN_OR_RETURN(const std::string text,
+                            ReadUpstream(*upstream_, sidecar_path, kLargestSidecar));
+
+  // The checksum array is copied, so that any kind of store can be read by the code for
+  // directories.
+  const ScopedDirectory copy(sidecars_ / ReplicaId(path, text, -1));
+  PENSTOCK_RETURN_IF_ERROR(CreateDirectories(copy.path()));
+  uint64_t budget = kLargestChecksums;
+  PENSTOCK_RETURN_IF_ERROR(
+      CopyTree(Join(path, kChecksumArray), copy.path() / kChecksumArray, budget));
+  PENSTOCK_ASSIGN_OR_RETURN(const Dataset dataset, Dataset::FromNexusJson(copy.path(), text));
+  PENSTOCK_ASSIGN_OR_RETURN(const auto checksums, dataset.ReadExtentChecksums());
+
+  // Replaced while it was being read: what was read may be of two generations.
+  PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, upstream_->Stat(sidecar_path));
+  if (!(IdentityOf(status) == sidecar)) {
+    return Error::Busy("the dataset is being replaced").In(path).Advice("try again");
+  }
+
+  auto view = std::make_shared<DatasetView>();
+  view->path = path;
+  view->generation = dataset.generation();
+  view->sidecar = sidecar;
+  if (checksums.size() != dataset.blocks().size()) {
+    return Error::Corrupt("the extent checksums do not cover the blocks")
+        .In(path)
+        .Expected(fmt::format("{} blocks", dataset.blocks().size()))
+        .Found(fmt::format("{}", checksums.size()));
+  }
+  for (size_t block = 0; block < dataset.blocks().size(); ++block) {
+    const BlockInfo& info = dataset.blocks()[block];
+    auto source = std::make_shared<BlockSource>();
+    source->id = ReplicaId(path, view->generation, static_cast<int64_t>(block));
+    source->dataset = path;
+    source->generation = view->generation;
+    source->block = static_cast<int64_t>(block);
+    source->path = Join(path, info.relative_path);
+    source->file_bytes = info.bytes;
+    const uint64_t extents = (info.bytes + kExtentBytes - 1) / kExtentBytes;
+    if (info.bytes == 0 || checksums[block].size() < extents) {
+      return Error::Corrupt("the extent checksums do not cover a block")
+          .In(source->path)
+          .Expected(fmt::format("{} extents", extents))
+          .Found(fmt::format("{}", checksums[block].size()));
+    }
+    source->extent_checksum.assign(checksums[block].begin(),
+                                   checksums[block].begin() + static_cast<ptrdiff_t>(extents));
+    view->block_of_path.emplace(source->path, source->block);
+    view->blocks.push_back(std::move(source));
+  }
+  return std::shared_ptr<const DatasetView>(std::move(view));
+}
+
+Status DatasetRegistry::CopyTree(const std::string& from, const std::filesystem::path& to,
+                                 uint64_t& budget) {
+  PENSTOCK_RETURN_IF_ERROR(CreateDirectories(to));
+  PENSTOCK_ASSIGN_OR_RETURN(const auto entries, upstream_->List(from));
+  for (const DirectoryEntry& entry : entries) {
+    const std::string path = Join(from, entry.name);
+    PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, upstream_->Stat(path));
+    if (S_ISDIR(status.st_mode)) {
+      PENSTOCK_RETURN_IF_ERROR(CopyTree(path, to / entry.name, budget));
+    } else if (S_ISREG(status.st_mode)) {
+      PENSTOCK_ASSIGN_OR_RETURN(const std::string text, ReadUpstream(*upstream_, path, budget));
+      budget -= std::min<uint64_t>(budget, text.size());
+      PENSTOCK_RETURN_IF_ERROR(WriteFileAtomically(to / entry.name, text));
+    }
+  }
+  return {};
+}
+
+}  // namespace penstock::cachefs

@@ -1,0 +1,331 @@
+// The part of BlockCache that brings extents in: proving what lies in the cache directory, fetching
+// from the store, writing, completing.
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "cachefs/cache/block_cache.h"
+#include "penstock/base/aligned_buffer.h"
+#include "penstock/dataset/checksum.h"
+
+namespace penstock::cachefs {
+
+namespace {
+
+// How many background fetches of one block are under way at once.
+constexpr int kFillChains = 2;
+
+// One extent per worker thread, reused.
+Result<std::span<std::byte>> FetchBuffer() {
+  thread_local AlignedBuffer buffer;
+  if (buffer.size() == 0) {
+    PENSTOCK_ASSIGN_OR_RETURN(buffer, AlignedBuffer::Allocate(kExtentBytes));
+  }
+  return buffer.span();
+}
+
+Error Mismatch(const BlockSource& source, int64_t extent, std::string expected, std::string found) {
+  return Error::Corrupt("the store's bytes do not match their checksum")
+      .In(source.path)
+      .At(fmt::format("extent {}", extent))
+      .AtOffset(source.extent_start(extent))
+      .Expected(std::move(expected))
+      .Found(std::move(found))
+      .Advice("run penstock verify on the dataset in the store");
+}
+
+}  // namespace
+
+BlockCache::FetchOutcome BlockCache::FetchExtent(const ReplicaPin& replica, int64_t extent,
+                                                 bool was_unverified) {
+  const BlockSource& source = *replica->source;
+  auto whole_buffer = FetchBuffer();
+  if (!whole_buffer.ok()) {
+    AnswerWaiters(replica, extent, std::move(whole_buffer).error(), {});
+    return FetchOutcome::kFailed;
+  }
+  const std::span<std::byte> buffer = whole_buffer->first(source.extent_bytes(extent));
+
+  bool stored = was_unverified && ProveLocal(replica, extent, buffer);
+  if (!stored) {
+    if (const Status fetched = FetchVerified(source, extent, buffer); !fetched.ok()) {
+      AnswerWaiters(replica, extent, fetched, {});
+      return FetchOutcome::kFailed;
+    }
+    // Readers need not wait for the cache disk.
+    std::vector<ExtentWaiter> early;
+    {
+      const std::lock_guard lock(replica->mutex);
+      if (const auto found = replica->waiters.find(extent); found != replica->waiters.end()) {
+        early.swap(found->second);
+      }
+    }
+    for (const ExtentWaiter& waiter : early) waiter(Status(), buffer);
+    // Bytes of an unverified extent are counted in the cache's size already.
+    const uint64_t new_bytes = was_unverified ? 0 : buffer.size();
+    stored = ReserveSpace(source, new_bytes) && StoreExtent(replica, extent, buffer);
+    if (!stored) counters_.uncached_extents++;
+  }
+
+  bool finish = false;
+  {
+    const std::lock_guard lock(replica->mutex);
+    replica->extents.Set(extent, stored ? ExtentState::kPresent : ExtentState::kAbsent);
+    finish = stored && replica->extents.all_present();
+  }
+  AnswerWaiters(replica, extent, Status(), buffer);
+  if (finish) Finish(replica);
+  return stored ? FetchOutcome::kStored : FetchOutcome::kNotKept;
+}
+
+bool BlockCache::ProveLocal(const ReplicaPin& replica, int64_t extent,
+                            std::span<std::byte> buffer) {
+  const BlockSource& source = *replica->source;
+  std::shared_ptr<const FileDescriptor> file;
+  {
+    const std::lock_guard lock(replica->mutex);
+    file = replica->file;
+  }
+  const std::string path = directory_.BlockPath(source.id).string();
+  if (!file || !ReadFully(file->get(), source.extent_start(extent), buffer, path).ok()) {
+    counters_.cache_errors++;
+    return false;
+  }
+  if (HashExtent(buffer) == source.extent_checksum[static_cast<size_t>(extent)]) {
+    counters_.reverified_bytes += buffer.size();
+    return true;
+  }
+  counters_.damaged_cache_extents++;
+  spdlog::warn("{}: extent {} of the local replica {} is damaged; it is fetched again", source.path,
+               extent, path);
+  return false;
+}
+
+Status BlockCache::FetchVerified(const BlockSource& source, int64_t extent,
+                                 std::span<std::byte> buffer) {
+  const uint64_t expected = source.extent_checksum[static_cast<size_t>(extent)];
+  Status result;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const auto read = upstream_->Read(source.path, source.extent_start(extent), buffer);
+    if (!read.ok()) {
+      counters_.upstream_errors++;
+      spdlog::error("fetching extent {}: {}", extent, read.error().ToString());
+      return read.error();
+    }
+    if (*read == buffer.size()) {
+      const uint64_t found = HashExtent(buffer);
+      if (found == expected) {
+        counters_.fetched_bytes += buffer.size();
+        return {};
+      }
+      result = Mismatch(source, extent, fmt::format("XXH3 {:016x}", expected),
+                        fmt::format("{:016x}", found));
+    } else {
+      result = Mismatch(source, extent, fmt::format("{} bytes", buffer.size()),
+                        fmt::format("{} bytes", *read));
+    }
+    counters_.verification_failures++;
+    spdlog::error("{}{}", result.error().ToString(), attempt == 0 ? " (trying once more)" : "");
+  }
+  return result;
+}
+
+bool BlockCache::StoreExtent(const ReplicaPin& replica, int64_t extent,
+                             std::span<const std::byte> bytes) {
+  const BlockSource& source = *replica->source;
+  Status written = WriteExtent(replica, extent, bytes);
+  if (!written.ok() && written.error().kind() == ErrorKind::kNoSpace) {
+    bool evicted = false;
+    {
+      const std::lock_guard lock(mutex_);
+      evicted = EvictOneLocked(source.id);
+    }
+    if (evicted) written = WriteExtent(replica, extent, bytes);
+  }
+  if (written.ok()) return true;
+  counters_.cache_errors++;
+  spdlog::error("extent {} of {} is not kept: {}", extent, source.path, written.error().ToString());
+  ReturnSpace(source, bytes.size());
+  return false;
+}
+
+Status BlockCache::WriteExtent(const ReplicaPin& replica, int64_t extent,
+                               std::span<const std::byte> bytes) {
+  const BlockSource& source = *replica->source;
+  std::shared_ptr<const FileDescriptor> file;
+  {
+    const std::lock_guard lock(replica->mutex);
+    if (!replica->writable) {
+      PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor fd,
+                                directory_.OpenForFilling(source.id, source.file_bytes));
+      replica->file = std::make_shared<const FileDescriptor>(std::move(fd));
+      replica->writable = true;
+      replica->complete = false;
+    }
+    file = replica->file;
+  }
+  return WriteFully(file->get(), source.extent_start(extent), bytes,
+                    directory_.BlockPath(source.id));
+}
+
+void BlockCache::AnswerWaiters(const ReplicaPin& replica, int64_t extent, const Status& status,
+                               std::span<const std::byte> bytes) {
+  std::vector<ExtentWaiter> waiters;
+  {
+    const std::lock_guard lock(replica->mutex);
+    if (!status.ok()) replica->extents.Set(extent, ExtentState::kAbsent);
+    if (const auto found = replica->waiters.find(extent); found != replica->waiters.end()) {
+      waiters = std::move(found->second);
+      replica->waiters.erase(found);
+    }
+  }
+  for (const ExtentWaiter& waiter : waiters) waiter(status, bytes);
+}
+
+void BlockCache::StartFill(const ReplicaPin& replica) {
+  int chains = 0;
+  {
+    const std::lock_guard lock(replica->mutex);
+    if (replica->complete || replica->fill_chains > 0) return;
+    replica->fill_chains = chains = kFillChains;
+  }
+  for (int chain = 0; chain < chains; ++chain) {
+    fetchers_.Submit(WorkerPool::Priority::kBackground, [this, replica] { FillStep(replica, 0); });
+  }
+}
+
+void BlockCache::FillStep(const ReplicaPin& replica, int64_t from) {
+  int64_t extent = 0;
+  bool unverified = false;
+  {
+    const std::lock_guard lock(replica->mutex);
+    const auto missing = replica->extents.NextMissing(from);
+    if (!missing) {
+      --replica->fill_chains;
+      return;
+    }
+    extent = *missing;
+    unverified = replica->extents.Get(extent) == ExtentState::kUnverified;
+    replica->extents.Set(extent, ExtentState::kFetching);
+  }
+  switch (FetchExtent(replica, extent, unverified)) {
+    case FetchOutcome::kStored:
+      fetchers_.Submit(WorkerPool::Priority::kBackground,
+                       [this, replica, extent] { FillStep(replica, extent + 1); });
+      return;
+    case FetchOutcome::kNotKept:
+      EndFillChain(
+          replica,
+          Error(ErrorKind::kNoSpace, "there is no room in the cache").In(replica->source->path));
+      return;
+    case FetchOutcome::kFailed:
+      EndFillChain(replica, Error(ErrorKind::kIo, "the block could not be fetched")
+                                .In(replica->source->path)
+                                .Advice("the daemon's log has the reason"));
+      return;
+  }
+}
+
+void BlockCache::EndFillChain(const ReplicaPin& replica, const Status& status) {
+  std::vector<CompletionCallback> waiters;
+  {
+    const std::lock_guard lock(replica->mutex);
+    --replica->fill_chains;
+    waiters.swap(replica->completion_waiters);
+  }
+  for (const CompletionCallback& waiter : waiters) waiter(status);
+}
+
+void BlockCache::WhenComplete(const ReplicaPin& replica, std::chrono::milliseconds patience,
+                              CompletionCallback callback) {
+  struct Wait {
+    std::mutex mutex;
+    CompletionCallback callback;
+    void Answer(const Status& status) {
+      CompletionCallback once;
+      {
+        const std::lock_guard lock(mutex);
+        once = std::exchange(callback, nullptr);
+      }
+      if (once) once(status);
+    }
+  };
+  auto wait = std::make_shared<Wait>();
+  wait->callback = std::move(callback);
+  bool complete = false;
+  {
+    const std::lock_guard lock(replica->mutex);
+    complete = replica->complete;
+    if (!complete) {
+      replica->completion_waiters.push_back([wait](const Status& s) { wait->Answer(s); });
+    }
+  }
+  if (complete) {
+    wait->Answer(Status());
+    return;
+  }
+  deadlines_.At(DeadlineWatch::Clock::now() + patience, [wait, path = replica->source->path] {
+    wait->Answer(Error::Timeout("the block was not complete in time").In(path));
+  });
+  StartFill(replica);
+}
+
+void BlockCache::Finish(const ReplicaPin& replica) {
+  const BlockSource& source = *replica->source;
+  const Status finished = FinishFile(replica);
+  if (!finished.ok()) {
+    // Sick hardware: the extents stay readable as they are; the block is just never handed out.
+    counters_.cache_errors++;
+    spdlog::error("{}", finished.error().ToString());
+  }
+  std::vector<CompletionCallback> waiters;
+  {
+    const std::lock_guard cache_lock(mutex_);
+    const std::lock_guard lock(replica->mutex);
+    replica->complete = finished.ok();
+    waiters.swap(replica->completion_waiters);
+    holdings_[source.id] = {.dataset = source.dataset,
+                            .block = source.block,
+                            .extents_present = replica->extents.present(),
+                            .complete = replica->complete};
+  }
+  if (finished.ok() && on_complete_) on_complete_(source);
+  for (const CompletionCallback& waiter : waiters) waiter(finished);
+}
+
+Status BlockCache::FinishFile(const ReplicaPin& replica) {
+  const BlockSource& source = *replica->source;
+  const std::filesystem::path path = directory_.BlockPath(source.id);
+  std::shared_ptr<const FileDescriptor> file;
+  std::string extents;
+  {
+    const std::lock_guard lock(replica->mutex);
+    file = replica->file;
+    extents = replica->extents.ToHex();
+  }
+  if (fdatasync(file->get()) != 0) return Error::FromErrno(errno, "cannot sync").In(path.string());
+  if (fchmod(file->get(), 0400) != 0) {
+    return Error::FromErrno(errno, "cannot set the mode of").In(path.string());
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor read_only, directory_.OpenReadOnly(source.id));
+  PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity identity, IdentifyFile(read_only.get(), path));
+  PENSTOCK_RETURN_IF_ERROR(store_.Put(source.id,
+                                      {.dataset = source.dataset,
+                                       .generation = source.generation,
+                                       .block = source.block,
+                                       .complete = true,
+                                       .extents = extents,
+                                       .identity = identity},
+                                      /*sync=*/true));
+  const std::lock_guard lock(replica->mutex);
+  replica->file = std::make_shared<const FileDescriptor>(std::move(read_only));
+  replica->writable = false;
+  return {};
+}
+
+}  // namespace penstock::cachefs

@@ -1,0 +1,48 @@
+// Replica: the local copy of one block, as the daemon sees it. Internal to BlockCache; everything
+// but `source` and `pins` is guarded by `mutex`.
+
+#ifndef PENSTOCK_CACHEFS_CACHE_REPLICA_H_
+#define PENSTOCK_CACHEFS_CACHE_REPLICA_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "cachefs/cache/block_source.h"
+#include "cachefs/cache/extent_map.h"
+#include "penstock/base/file.h"
+#include "penstock/base/result.h"
+
+namespace penstock::cachefs {
+
+// Called once with the verified bytes of the extent, or with the error (then the span is empty).
+// Runs on a worker thread without locks held.
+using ExtentWaiter = std::function<void(const Status&, std::span<const std::byte>)>;
+
+struct Replica {
+  explicit Replica(std::shared_ptr<const BlockSource> block_source)
+      : source(std::move(block_source)), extents(source->extent_count()) {}
+
+  const std::shared_ptr<const BlockSource> source;
+  // Guarded by the mutex of the cache: how many readers, leases and fetches hold the replica. One
+  // that is held is not evicted.
+  int pins = 0;
+
+  std::mutex mutex;
+  ExtentMap extents;
+  std::map<int64_t, std::vector<ExtentWaiter>> waiters;
+  std::vector<std::function<void(const Status&)>> completion_waiters;
+  // Shared, so that a read may go on while the replica changes over to a read-only descriptor.
+  std::shared_ptr<const FileDescriptor> file;
+  bool writable = false;  // `file` was opened for filling
+  bool complete = false;  // every extent present, data and record on disk, mode 0400
+  int fill_chains = 0;    // background fetches that follow one another
+};
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_CACHEFS_CACHE_REPLICA_H_

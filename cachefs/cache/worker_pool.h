@@ -1,0 +1,52 @@
+// WorkerPool: a fixed number of threads with two queues, demand before background.
+//
+// The number of threads never grows: when the store stalls, the threads are stuck in it and tasks
+// wait in the queue, while the people behind them are answered by their DeadlineWatch. Thread-safe.
+
+#ifndef PENSTOCK_CACHEFS_CACHE_WORKER_POOL_H_
+#define PENSTOCK_CACHEFS_CACHE_WORKER_POOL_H_
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace penstock::cachefs {
+
+class WorkerPool {
+ public:
+  using Task = std::function<void()>;
+  enum class Priority { kDemand, kBackground };
+
+  explicit WorkerPool(int threads);
+  // Drops the tasks that have not begun and waits for those that have, however long they take.
+  ~WorkerPool();
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  // After Stop, tasks are dropped.
+  void Submit(Priority priority, Task task);
+
+  // Takes no more tasks, drops those that have not begun and waits up to `patience` for the others.
+  // False where some thread is still stuck.
+  bool Stop(std::chrono::milliseconds patience);
+
+ private:
+  void Work();
+
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::condition_variable idle_;
+  std::deque<Task> demand_;
+  std::deque<Task> background_;
+  int busy_ = 0;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_CACHEFS_CACHE_WORKER_POOL_H_

@@ -1,0 +1,70 @@
+// ControlServer: answers penstock/cachefs/control.h on the daemon's side. Thread-safe.
+
+#ifndef PENSTOCK_CACHEFS_CONTROL_CONTROL_SERVER_H_
+#define PENSTOCK_CACHEFS_CONTROL_CONTROL_SERVER_H_
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cachefs/cache/block_cache.h"
+#include "cachefs/cache/dataset_registry.h"
+#include "cachefs/control/peer.h"
+#include "penstock/dataset/description.h"
+
+namespace penstock::cachefs {
+
+struct ControlServices {
+  std::shared_ptr<Upstream> upstream;
+  DatasetRegistry* registry = nullptr;
+  BlockCache* cache = nullptr;
+  std::function<Json()> status;   // the whole answer to "status"
+  std::function<void()> unmount;  // begins the end of the daemon
+};
+
+class ControlServer {
+ public:
+  // `services` must outlive the server.
+  static Result<std::unique_ptr<ControlServer>> Start(const std::string& socket_path,
+                                                      ControlServices services);
+  ~ControlServer();
+  ControlServer(const ControlServer&) = delete;
+  ControlServer& operator=(const ControlServer&) = delete;
+
+ private:
+  // Writes one line of JSON; false where the client has gone.
+  using Writer = std::function<bool(const Json&)>;
+
+  ControlServer(std::string socket_path, ControlServices services)
+      : socket_path_(std::move(socket_path)),
+        services_(std::move(services)),
+        workers_(kMostConversations) {}
+
+  void Serve();
+  void Converse(int socket);
+  Status Handle(const Json& request, const Peer& peer, const Writer& write);
+  Status Warm(const std::string& path, const Writer& write);
+  Status Evict(const std::string& path, const Writer& write);
+  // The datasets at, above or below a path of the store.
+  Result<std::vector<std::shared_ptr<const DatasetView>>> DatasetsAt(const std::string& path);
+  Status CollectBelow(const std::string& path, int depth,
+                      std::vector<std::shared_ptr<const DatasetView>>& found);
+
+  static constexpr int kMostConversations = 8;
+
+  const std::string socket_path_;
+  const ControlServices services_;
+  FileDescriptor listener_;
+  FileDescriptor stop_;  // eventfd
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+  WorkerPool workers_;
+};
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_CACHEFS_CONTROL_CONTROL_SERVER_H_

@@ -1,0 +1,193 @@
+// The part of Operations that shows the extended attributes user.penstock.*, and the table of
+// operations for libfuse.
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "cachefs/fuse/operations.h"
+#include "penstock/cachefs/control.h"
+#include "penstock/dataset/lease_protocol.h"
+
+namespace penstock::cachefs {
+
+namespace {
+
+constexpr char kStateAttribute[] = "user.penstock.state";
+constexpr std::string_view kOurPrefix = "user.penstock.";
+
+void ReplyAttribute(fuse_req_t request, const std::string& value, size_t size) {
+  if (size == 0) {
+    fuse_reply_xattr(request, value.size());
+  } else if (value.size() > size) {
+    fuse_reply_err(request, ERANGE);
+  } else {
+    fuse_reply_buf(request, value.data(), value.size());
+  }
+}
+
+std::string DescribeResidency(const ResidencyDetail& detail) {
+  const char* const word = detail.residency == Residency::kComplete  ? "complete"
+                           : detail.residency == Residency::kPartial ? "partial"
+                                                                     : "absent";
+  return fmt::format("{} {}/{}", word, detail.extents_present, detail.extents);
+}
+
+Operations& Self(fuse_req_t request) {
+  return *static_cast<Operations*>(
+      static_cast<SessionUserdata*>(fuse_req_userdata(request))->operations);
+}
+
+}  // namespace
+
+Result<std::vector<std::pair<std::string, std::string>>> Operations::PenstockAttributes(
+    const Node& node) {
+  std::vector<std::pair<std::string, std::string>> attributes;
+  if (node.block) {
+    attributes.emplace_back(kStateAttribute,
+                            DescribeResidency(services_.cache->ResidencyOf(*node.block)));
+    return attributes;
+  }
+  if (!S_ISDIR(node.type)) return attributes;
+  bool is_dataset = false;
+  if (const auto view = services_.registry->Get(node.path); view.ok()) {
+    is_dataset = true;
+  } else if (view.error().kind() != ErrorKind::kNotFound) {
+    return view.error();
+  }
+  if (is_dataset || node.path.empty()) {
+    attributes.emplace_back(lease::kSocketAttribute, services_.lease_socket);
+    attributes.emplace_back(kControlAttribute, services_.control_socket);
+  }
+  if (is_dataset) {
+    attributes.emplace_back(lease::kDatasetAttribute, node.path.empty() ? "." : node.path);
+  }
+  return attributes;
+}
+
+void Operations::GetExtendedAttribute(fuse_req_t request, fuse_ino_t id, const char* name,
+                                      size_t size) {
+  // The kernel itself asks for security.capability and the like: not worth a question to the store.
+  if (!std::string_view(name).starts_with(kOurPrefix)) {
+    fuse_reply_err(request, ENODATA);
+    return;
+  }
+  const auto node = nodes_.Get(id);
+  if (!node) {
+    fuse_reply_err(request, ESTALE);
+    return;
+  }
+  WithStore(*services_.metadata_workers, request,
+            [this, node, wanted = std::string(name), size](const Pending& pending) {
+              const auto attributes = PenstockAttributes(*node);
+              const fuse_req_t claimed = pending->Claim();
+              if (claimed == nullptr) return;
+              if (!attributes.ok()) {
+                fuse_reply_err(claimed, ErrnoOf(attributes.error(), node->path));
+                return;
+              }
+              for (const auto& [attribute, value] : *attributes) {
+                if (attribute == wanted) {
+                  ReplyAttribute(claimed, value, size);
+                  return;
+                }
+              }
+              fuse_reply_err(claimed, ENODATA);
+            });
+}
+
+void Operations::ListExtendedAttributes(fuse_req_t request, fuse_ino_t id, size_t size) {
+  const auto node = nodes_.Get(id);
+  if (!node) {
+    fuse_reply_err(request, ESTALE);
+    return;
+  }
+  WithStore(*services_.metadata_workers, request, [this, node, size](const Pending& pending) {
+    const auto attributes = PenstockAttributes(*node);
+    const fuse_req_t claimed = pending->Claim();
+    if (claimed == nullptr) return;
+    std::string names;
+    if (attributes.ok()) {
+      for (const auto& [attribute, value] : *attributes) {
+        names += attribute;
+        names.push_back('\0');
+      }
+    }
+    ReplyAttribute(claimed, names, size);
+  });
+}
+
+const fuse_lowlevel_ops& Operations::Table() {
+  static const fuse_lowlevel_ops table = [] {
+    fuse_lowlevel_ops ops{};
+    ops.init = [](void* userdata, fuse_conn_info* connection) {
+      KernelChannel::FromUserdata(userdata)->Negotiate(connection);
+      connection->max_background = 64;
+      connection->congestion_threshold = 48;
+    };
+    ops.lookup = [](fuse_req_t request, fuse_ino_t parent, const char* name) {
+      Self(request).Lookup(request, parent, name);
+    };
+    ops.forget = [](fuse_req_t request, fuse_ino_t id, uint64_t lookups) {
+      Self(request).Forget(id, lookups);
+      fuse_reply_none(request);
+    };
+    ops.forget_multi = [](fuse_req_t request, size_t count, fuse_forget_data* forgets) {
+      for (size_t i = 0; i < count; ++i) Self(request).Forget(forgets[i].ino, forgets[i].nlookup);
+      fuse_reply_none(request);
+    };
+    ops.getattr = [](fuse_req_t request, fuse_ino_t id, fuse_file_info*) {
+      Self(request).GetAttributes(request, id);
+    };
+    ops.readlink = [](fuse_req_t request, fuse_ino_t id) { Self(request).ReadLink(request, id); };
+    ops.open = [](fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
+      Self(request).Open(request, id, info);
+    };
+    ops.read = [](fuse_req_t request, fuse_ino_t, size_t size, off_t offset, fuse_file_info* info) {
+      Self(request).Read(request, size, offset, info);
+    };
+    ops.release = [](fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+      Self(request).Release(request, info);
+    };
+    ops.opendir = [](fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
+      Self(request).OpenDirectory(request, id, info);
+    };
+    ops.readdir = [](fuse_req_t request, fuse_ino_t, size_t size, off_t offset,
+                     fuse_file_info* info) {
+      Self(request).ReadDirectory(request, size, offset, info);
+    };
+    ops.releasedir = [](fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+      Self(request).ReleaseDirectory(request, info);
+    };
+    ops.statfs = [](fuse_req_t request, fuse_ino_t) { Self(request).StatFileSystem(request); };
+    ops.getxattr = [](fuse_req_t request, fuse_ino_t id, const char* name, size_t size) {
+      Self(request).GetExtendedAttribute(request, id, name, size);
+    };
+    ops.listxattr = [](fuse_req_t request, fuse_ino_t id, size_t size) {
+      Self(request).ListExtendedAttributes(request, id, size);
+    };
+    // Whatever would change something: the mount is read-only, so these are only reached if
+    // somebody remounts it writable.
+    ops.setattr = [](fuse_req_t request, fuse_ino_t, struct stat*, int, fuse_file_info*) {
+      fuse_reply_err(request, EROFS);
+    };
+    ops.mkdir = [](fuse_req_t request, fuse_ino_t, const char*, mode_t) {
+      fuse_reply_err(request, EROFS);
+    };
+    ops.unlink = [](fuse_req_t request, fuse_ino_t, const char*) {
+      fuse_reply_err(request, EROFS);
+    };
+    ops.rmdir = ops.unlink;
+    ops.rename = [](fuse_req_t request, fuse_ino_t, const char*, fuse_ino_t, const char*,
+                    unsigned) { fuse_reply_err(request, EROFS); };
+    ops.create = [](fuse_req_t request, fuse_ino_t, const char*, mode_t, fuse_file_info*) {
+      fuse_reply_err(request, EROFS);
+    };
+    return ops;
+  }();
+  return table;
+}
+
+}  // namespace penstock::cachefs

@@ -1,0 +1,193 @@
+// The part of Operations that opens and reads files.
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "cachefs/fuse/operations.h"
+
+namespace penstock::cachefs {
+
+void Operations::Open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
+  const auto node = nodes_.Get(id);
+  if (!node) {
+    fuse_reply_err(request, ESTALE);
+    return;
+  }
+  // The mount is read-only; this also holds if somebody remounts it. A writable open of a passed
+  // through file would write into the replica.
+  if ((info->flags & O_ACCMODE) != O_RDONLY || (info->flags & O_TRUNC) != 0) {
+    fuse_reply_err(request, EROFS);
+    return;
+  }
+  if (node->block) {
+    OpenBlock(request, node, info);
+    return;
+  }
+  auto handle = std::make_shared<OpenFileHandle>();
+  handle->node = node;
+  {
+    const std::lock_guard lock(handles_mutex_);
+    info->fh = next_handle_++;
+    files_[info->fh] = std::move(handle);
+  }
+  // Without keep_cache the kernel drops its pages at every open, so that a file which was replaced
+  // in the store is seen.
+  if (fuse_reply_open(request, info) != 0) CloseFile(info->fh);
+}
+
+void Operations::OpenBlock(fuse_req_t request, const std::shared_ptr<Node>& node,
+                           fuse_file_info* info) {
+  const ReplicaPin pin = services_.cache->Pin(node->block);
+  services_.cache->Touch(pin);
+  // Proving what an earlier daemon left is local work: begin before the first read.
+  if (services_.cache->HasUnverified(pin)) services_.cache->StartFill(pin);
+
+  auto handle = std::make_shared<OpenFileHandle>();
+  handle->node = node;
+  int32_t backing_id = 0;
+  {
+    const std::lock_guard lock(node->mutex);
+    backing_id = TryPassthrough(request, *node, pin);
+    handle->passthrough = backing_id > 0;
+    if (handle->passthrough) {
+      ++node->passthrough_opens;
+      handle->pin = pin;
+    } else {
+      ++node->served_opens;
+      // Where the kernel maps direct_io files, incomplete blocks are served without a second copy
+      // in the page cache. Otherwise pages are kept: the bytes of a node never change.
+      const bool direct =
+          services_.channel->passthrough() ||
+          (services_.channel->maps_direct_files() && !services_.cache->IsComplete(pin));
+      info->direct_io = direct ? 1 : 0;
+      info->keep_cache = direct ? 0 : 1;
+    }
+  }
+  ++(handle->passthrough ? services_.counters->passthrough_opens
+                         : services_.counters->served_opens);
+  {
+    const std::lock_guard lock(handles_mutex_);
+    info->fh = next_handle_++;
+    files_[info->fh] = std::move(handle);
+  }
+  const uint64_t file_handle = info->fh;
+  if (services_.channel->ReplyOpen(request, info, backing_id) != 0) CloseFile(file_handle);
+}
+
+int32_t Operations::TryPassthrough(fuse_req_t request, Node& node, const ReplicaPin& pin) {
+  if (!services_.channel->passthrough()) return 0;
+  // Another backing file, or none, is refused by the kernel while this one is in use.
+  if (node.backing_id > 0) return node.backing_id;
+  // Daemon-served descriptors may be mapped; the node stays served until they are closed. New
+  // lookups get another node (BlockCompleted).
+  if (node.served_opens > 0 || !services_.cache->IsComplete(pin)) return 0;
+  const auto file = services_.cache->OpenForHandOut(pin);
+  if (!file.ok()) {
+    spdlog::error("{}", file.error().ToString());
+    return 0;
+  }
+  const auto backing_id = services_.channel->RegisterBacking(request, file->get());
+  if (!backing_id.ok()) {
+    spdlog::warn("{}: no passthrough: {}", node.path, backing_id.error().ToString());
+    return 0;
+  }
+  node.backing_id = *backing_id;
+  return node.backing_id;
+}
+
+std::shared_ptr<Operations::OpenFileHandle> Operations::FileOf(uint64_t handle) const {
+  const std::lock_guard lock(handles_mutex_);
+  const auto found = files_.find(handle);
+  return found == files_.end() ? nullptr : found->second;
+}
+
+void Operations::Read(fuse_req_t request, size_t size, off_t offset, fuse_file_info* info) {
+  const auto handle = FileOf(info->fh);
+  if (!handle || offset < 0) {
+    fuse_reply_err(request, EBADF);
+    return;
+  }
+  if (!handle->node->block) {
+    ReadPlain(request, handle->node->path, size, offset);
+    return;
+  }
+  const ReplicaPin pin = services_.cache->Pin(handle->node->block);
+  services_.cache->Read(pin, static_cast<uint64_t>(offset), size,
+                        [request](const Result<std::span<const std::byte>>& bytes) {
+                          if (!bytes.ok()) {
+                            fuse_reply_err(request, EIO);
+                            return;
+                          }
+                          fuse_reply_buf(request, reinterpret_cast<const char*>(bytes->data()),
+                                         bytes->size());
+                        });
+}
+
+void Operations::ReadPlain(fuse_req_t request, const std::string& path, size_t size, off_t offset) {
+  WithStore(*services_.read_workers, request, [this, path, size, offset](const Pending& pending) {
+    std::vector<std::byte> bytes(size);
+    const auto read = services_.upstream->Read(path, static_cast<uint64_t>(offset), bytes);
+    const fuse_req_t claimed = pending->Claim();
+    if (claimed == nullptr) return;
+    if (read.ok()) {
+      fuse_reply_buf(claimed, reinterpret_cast<const char*>(bytes.data()), *read);
+    } else {
+      // A file that was removed while it is open has no bytes any more: ENOENT would be no answer
+      // to a read.
+      ErrnoOf(read.error(), path);
+      fuse_reply_err(claimed, EIO);
+    }
+  });
+}
+
+void Operations::Release(fuse_req_t request, fuse_file_info* info) {
+  CloseFile(info->fh);
+  fuse_reply_err(request, 0);
+}
+
+void Operations::CloseFile(uint64_t handle) {
+  std::shared_ptr<OpenFileHandle> file;
+  {
+    const std::lock_guard lock(handles_mutex_);
+    const auto found = files_.find(handle);
+    if (found == files_.end()) return;
+    file = std::move(found->second);
+    files_.erase(found);
+  }
+  Node& node = *file->node;
+  if (!node.block) return;
+  const std::lock_guard lock(node.mutex);
+  if (!file->passthrough) {
+    --node.served_opens;
+    return;
+  }
+  if (--node.passthrough_opens == 0) {
+    services_.channel->ReleaseBacking(node.backing_id);
+    node.backing_id = 0;
+  }
+}
+
+void Operations::BlockCompleted(const BlockSource& source) {
+  if (!services_.channel->passthrough()) return;
+  const auto node = nodes_.Current(source.path);
+  if (!node || !node->block || node->block->id != source.id) return;
+  {
+    const std::lock_guard lock(node->mutex);
+    if (node->served_opens == 0) return;  // the next open passes through with this node
+  }
+  nodes_.Retire(node);
+  notifier_.Submit(WorkerPool::Priority::kDemand, [this, path = source.path] {
+    const size_t slash = path.rfind('/');
+    const auto parent = nodes_.Current(slash == std::string::npos ? "" : path.substr(0, slash));
+    if (!parent) return;
+    const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+    const std::lock_guard lock(session_mutex_);
+    if (session_ == nullptr) return;
+    fuse_lowlevel_notify_inval_entry(session_, parent->id, name.c_str(), name.size());
+  });
+}
+
+}  // namespace penstock::cachefs

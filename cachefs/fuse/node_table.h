@@ -1,0 +1,72 @@
+// NodeTable: the node ids that the kernel holds, and the paths behind them.
+//
+// A path has one current node. It gets a new one when its block changes from daemon-served to
+// passed-through, and when its dataset is written anew: the kernel decides the mode of I/O per
+// node, so old descriptors go on with the old node and new opens get the new one. Thread-safe.
+
+#ifndef PENSTOCK_CACHEFS_FUSE_NODE_TABLE_H_
+#define PENSTOCK_CACHEFS_FUSE_NODE_TABLE_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "cachefs/cache/block_source.h"
+
+namespace penstock::cachefs {
+
+struct Node {
+  uint64_t id = 0;
+  std::string path;                          // relative to the store
+  mode_t type = 0;                           // S_IFREG, S_IFDIR, ...
+  std::shared_ptr<const BlockSource> block;  // null for everything that is not a block
+
+  // How the node is open; guarded by `mutex`. The kernel takes one backing file per node and no
+  // daemon-served open beside mapped or cached ones, so the first open decides.
+  std::mutex mutex;
+  int served_opens = 0;
+  int passthrough_opens = 0;
+  int32_t backing_id = 0;  // > 0 while passthrough_opens > 0
+
+ private:
+  friend class NodeTable;
+  uint64_t lookups = 0;  // guarded by the table's mutex
+};
+
+class NodeTable {
+ public:
+  static constexpr uint64_t kRootId = 1;
+
+  NodeTable();
+
+  // Null for an id that the kernel does not hold.
+  std::shared_ptr<Node> Get(uint64_t id) const;
+  // The current node of the path with one more lookup counted; a new one where there is none or
+  // where the current one stands for another kind of file (S_IFMT), block or generation.
+  std::shared_ptr<Node> Lookup(const std::string& path, mode_t type,
+                               const std::shared_ptr<const BlockSource>& block);
+  void Forget(uint64_t id, uint64_t lookups);
+
+  // Null where the kernel does not know the path.
+  std::shared_ptr<Node> Current(const std::string& path) const;
+  // The next lookup of the node's path makes a new node; this one lives until it is forgotten.
+  void Retire(const std::shared_ptr<Node>& node);
+
+  size_t size() const;
+
+ private:
+  mutable std::mutex mutex_;
+  uint64_t next_id_ = kRootId + 1;
+  std::unordered_map<uint64_t, std::shared_ptr<Node>> nodes_;
+  std::unordered_map<std::string, std::shared_ptr<Node>> current_;
+};
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_CACHEFS_FUSE_NODE_TABLE_H_

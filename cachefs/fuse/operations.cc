@@ -1,0 +1,227 @@
+#include "cachefs/fuse/operations.h"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <cerrno>
+#include <utility>
+
+namespace penstock::cachefs {
+
+namespace {
+
+// How long the kernel believes names and attributes.
+constexpr double kBelievedSeconds = 1.0;
+constexpr uint64_t kStatfsBlock = 4096;
+
+std::string Join(const std::string& directory, std::string_view name) {
+  return directory.empty() ? std::string(name) : directory + "/" + std::string(name);
+}
+
+// The attributes as the mount shows them: those of the source, a block with the size that its
+// dataset promises.
+struct stat Shown(struct stat status, const Node& node) {
+  if (node.block) status.st_size = static_cast<off_t>(node.block->file_bytes);
+  return status;
+}
+
+}  // namespace
+
+Operations::Operations(const OperationsServices& services) : services_(services), notifier_(1) {}
+
+void Operations::SetSession(fuse_session* session) {
+  const std::lock_guard lock(session_mutex_);
+  session_ = session;
+}
+
+int Operations::ErrnoOf(const Error& error, const std::string& path) {
+  if (error.kind() == ErrorKind::kNotFound) return ENOENT;
+  if (error.kind() == ErrorKind::kPermission) return EACCES;
+  services_.counters->upstream_errors++;
+  spdlog::error("/{}: {}", path, error.ToString());
+  return EIO;
+}
+
+void Operations::WithStore(WorkerPool& workers, fuse_req_t request,
+                           std::function<void(const Pending&)> work) {
+  auto pending = std::make_shared<PendingRequest>(request);
+  services_.deadlines->At(DeadlineWatch::Clock::now() + services_.upstream_timeout,
+                          [this, waiting = std::weak_ptr<PendingRequest>(pending)] {
+                            const auto late = waiting.lock();
+                            if (!late) return;
+                            if (const fuse_req_t claimed = late->Claim()) {
+                              services_.counters->timeouts++;
+                              spdlog::error("{} did not answer in time",
+                                            services_.upstream->Name());
+                              fuse_reply_err(claimed, EIO);
+                            }
+                          });
+  workers.Submit(WorkerPool::Priority::kDemand, [pending, work = std::move(work)] {
+    // Nobody waits for what has timed out in the queue: after a stall the backlog goes quickly.
+    if (!pending->answered()) work(pending);
+  });
+}
+
+void Operations::Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  const auto directory = nodes_.Get(parent);
+  if (!directory) {
+    fuse_reply_err(request, ESTALE);
+    return;
+  }
+  const std::string path = Join(directory->path, name);
+  WithStore(*services_.metadata_workers, request, [this, path](const Pending& pending) {
+    const auto status = services_.upstream->Stat(path);
+    Result<std::shared_ptr<const BlockSource>> block = std::shared_ptr<const BlockSource>();
+    if (status.ok() && S_ISREG(status->st_mode)) block = services_.registry->BlockAt(path);
+    const fuse_req_t claimed = pending->Claim();
+    if (claimed == nullptr) return;
+    if (!status.ok() || !block.ok()) {
+      fuse_reply_err(claimed, ErrnoOf(status.ok() ? block.error() : status.error(), path));
+      return;
+    }
+    const auto node = nodes_.Lookup(path, status->st_mode & S_IFMT, *block);
+    fuse_entry_param entry{};
+    entry.ino = node->id;
+    entry.attr = Shown(*status, *node);
+    entry.attr_timeout = kBelievedSeconds;
+    entry.entry_timeout = kBelievedSeconds;
+    // The kernel does not count the lookup when the caller has gone away.
+    if (fuse_reply_entry(claimed, &entry) != 0) nodes_.Forget(node->id, 1);
+  });
+}
+
+void Operations::Forget(fuse_ino_t id, uint64_t lookups) { nodes_.Forget(id, lookups); }
+
+void Operations::GetAttributes(fuse_req_t request, fuse_ino_t id) {
+  const auto node = nodes_.Get(id);
+  if (!node) {
+    fuse_reply_err(request, ESTALE);
+    return;
+  }
+  WithStore(*services_.metadata_workers, request, [this, node](const Pending& pending) {
+    const auto status = services_.upstream->Stat(node->path);
+    const fuse_req_t claimed = pending->Claim();
+    if (claimed == nullptr) return;
+    if (!status.ok()) {
+      fuse_reply_err(claimed, ErrnoOf(status.error(), node->path));
+      return;
+    }
+    if ((status->st_mode & S_IFMT) != node->type) {
+      fuse_reply_err(claimed, ESTALE);
+      return;
+    }
+    const struct stat shown = Shown(*status, *node);
+    fuse_reply_attr(claimed, &shown, kBelievedSeconds);
+  });
+}
+
+void Operations::ReadLink(fuse_req_t request, fuse_ino_t id) {
+  const auto node = nodes_.Get(id);
+  if (!node) {
+    fuse_reply_err(request, ESTALE);
+    return;
+  }
+  WithStore(*services_.metadata_workers, request, [this, node](const Pending& pending) {
+    const auto target = services_.upstream->ReadLink(node->path);
+    const fuse_req_t claimed = pending->Claim();
+    if (claimed == nullptr) return;
+    if (target.ok()) {
+      fuse_reply_readlink(claimed, target->c_str());
+    } else {
+      fuse_reply_err(claimed, ErrnoOf(target.error(), node->path));
+    }
+  });
+}
+
+void Operations::OpenDirectory(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
+  const auto node = nodes_.Get(id);
+  if (!node) {
+    fuse_reply_err(request, ESTALE);
+    return;
+  }
+  WithStore(*services_.metadata_workers, request,
+            [this, node, reply = *info](const Pending& pending) mutable {
+              auto entries = services_.upstream->List(node->path);
+              const fuse_req_t claimed = pending->Claim();
+              if (claimed == nullptr) return;
+              if (!entries.ok()) {
+                fuse_reply_err(claimed, ErrnoOf(entries.error(), node->path));
+                return;
+              }
+              entries->push_back({.name = ".", .type = S_IFDIR, .inode = node->id});
+              entries->push_back({.name = "..", .type = S_IFDIR, .inode = node->id});
+              uint64_t handle = 0;
+              {
+                const std::lock_guard lock(handles_mutex_);
+                handle = next_handle_++;
+                directories_[handle] =
+                    std::make_shared<const DirectoryHandle>(std::move(entries).value());
+              }
+              reply.fh = handle;
+              if (fuse_reply_open(claimed, &reply) != 0) {
+                const std::lock_guard lock(handles_mutex_);
+                directories_.erase(handle);
+              }
+            });
+}
+
+void Operations::ReadDirectory(fuse_req_t request, size_t size, off_t offset,
+                               fuse_file_info* info) {
+  std::shared_ptr<const DirectoryHandle> entries;
+  {
+    const std::lock_guard lock(handles_mutex_);
+    const auto found = directories_.find(info->fh);
+    if (found != directories_.end()) entries = found->second;
+  }
+  if (!entries || offset < 0) {
+    fuse_reply_err(request, EBADF);
+    return;
+  }
+  std::vector<char> buffer(size);
+  size_t used = 0;
+  for (auto index = static_cast<size_t>(offset); index < entries->size(); ++index) {
+    const DirectoryEntry& entry = (*entries)[index];
+    struct stat status {};
+    status.st_mode = entry.type;
+    status.st_ino = entry.inode;
+    const size_t needed =
+        fuse_add_direntry(request, buffer.data() + used, size - used, entry.name.c_str(), &status,
+                          static_cast<off_t>(index) + 1);
+    if (needed > size - used) break;
+    used += needed;
+  }
+  fuse_reply_buf(request, buffer.data(), used);
+}
+
+void Operations::ReleaseDirectory(fuse_req_t request, fuse_file_info* info) {
+  {
+    const std::lock_guard lock(handles_mutex_);
+    directories_.erase(info->fh);
+  }
+  fuse_reply_err(request, 0);
+}
+
+void Operations::StatFileSystem(fuse_req_t request) {
+  WithStore(*services_.metadata_workers, request, [this](const Pending& pending) {
+    const auto space = services_.upstream->Space();
+    const fuse_req_t claimed = pending->Claim();
+    if (claimed == nullptr) return;
+    if (!space.ok()) {
+      fuse_reply_err(claimed, ErrnoOf(space.error(), ""));
+      return;
+    }
+    struct statvfs reply {};
+    reply.f_bsize = kStatfsBlock;
+    reply.f_frsize = kStatfsBlock;
+    reply.f_blocks = space->total_bytes / kStatfsBlock;
+    reply.f_bfree = reply.f_bavail = space->available_bytes / kStatfsBlock;
+    reply.f_files = space->total_files;
+    reply.f_ffree = reply.f_favail = space->free_files;
+    reply.f_namemax = 255;
+    fuse_reply_statfs(claimed, &reply);
+  });
+}
+
+}  // namespace penstock::cachefs

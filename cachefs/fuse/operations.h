@@ -1,0 +1,105 @@
+// Operations: the file system as the kernel sees it, over the low-level API of libfuse.
+//
+// No operation blocks in the thread that received it longer than the local disk takes: what needs
+// the store runs on worker threads and is answered from there, with EIO after the upstream
+// time-out. Thread-safe.
+
+#ifndef PENSTOCK_CACHEFS_FUSE_OPERATIONS_H_
+#define PENSTOCK_CACHEFS_FUSE_OPERATIONS_H_
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "cachefs/cache/block_cache.h"
+#include "cachefs/cache/dataset_registry.h"
+#include "cachefs/fuse/kernel_channel.h"
+#include "cachefs/fuse/node_table.h"
+#include "cachefs/fuse/pending_request.h"
+
+namespace penstock::cachefs {
+
+// What the operations work with; everything must outlive them.
+struct OperationsServices {
+  std::shared_ptr<Upstream> upstream;
+  DatasetRegistry* registry = nullptr;
+  BlockCache* cache = nullptr;
+  WorkerPool* metadata_workers = nullptr;
+  WorkerPool* read_workers = nullptr;  // reads of files that are not blocks
+  DeadlineWatch* deadlines = nullptr;
+  CacheCounters* counters = nullptr;
+  KernelChannel* channel = nullptr;
+  std::chrono::milliseconds upstream_timeout{30'000};
+  std::string lease_socket;
+  std::string control_socket;
+};
+
+class Operations {
+ public:
+  explicit Operations(const OperationsServices& services);
+  Operations(const Operations&) = delete;
+  Operations& operator=(const Operations&) = delete;
+
+  // For fuse_session_new; the session's userdata is a SessionUserdata.
+  static const fuse_lowlevel_ops& Table();
+  // Needed for telling the kernel about nodes that have changed; null: do not tell any more.
+  void SetSession(fuse_session* session);
+
+  // A replica has become complete: opens from now on may pass through. Any thread.
+  void BlockCompleted(const BlockSource& source);
+
+  void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name);
+  void Forget(fuse_ino_t id, uint64_t lookups);
+  void GetAttributes(fuse_req_t request, fuse_ino_t id);
+  void ReadLink(fuse_req_t request, fuse_ino_t id);
+  void Open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info);
+  void Read(fuse_req_t request, size_t size, off_t offset, fuse_file_info* info);
+  void Release(fuse_req_t request, fuse_file_info* info);
+  void OpenDirectory(fuse_req_t request, fuse_ino_t id, fuse_file_info* info);
+  void ReadDirectory(fuse_req_t request, size_t size, off_t offset, fuse_file_info* info);
+  void ReleaseDirectory(fuse_req_t request, fuse_file_info* info);
+  void StatFileSystem(fuse_req_t request);
+  void GetExtendedAttribute(fuse_req_t request, fuse_ino_t id, const char* name, size_t size);
+  void ListExtendedAttributes(fuse_req_t request, fuse_ino_t id, size_t size);
+
+ private:
+  using Pending = std::shared_ptr<PendingRequest>;
+
+  struct OpenFileHandle {
+    std::shared_ptr<Node> node;
+    ReplicaPin pin;  // held by passthrough opens only
+    bool passthrough = false;
+  };
+  using DirectoryHandle = std::vector<DirectoryEntry>;
+
+  // Runs `work` on a worker; the request is answered with EIO when the deadline comes first.
+  void WithStore(WorkerPool& workers, fuse_req_t request, std::function<void(const Pending&)> work);
+  void OpenBlock(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
+  // Makes the open pass through where the node and the kernel allow it; node->mutex is held.
+  int32_t TryPassthrough(fuse_req_t request, Node& node, const ReplicaPin& pin);
+  void ReadPlain(fuse_req_t request, const std::string& path, size_t size, off_t offset);
+  void CloseFile(uint64_t handle);
+  std::shared_ptr<OpenFileHandle> FileOf(uint64_t handle) const;
+  // The attributes of penstock on a directory or file; nullopt where it has none by that name.
+  Result<std::vector<std::pair<std::string, std::string>>> PenstockAttributes(const Node& node);
+  int ErrnoOf(const Error& error, const std::string& path);
+
+  const OperationsServices services_;
+  NodeTable nodes_;
+  mutable std::mutex handles_mutex_;
+  uint64_t next_handle_ = 1;
+  std::unordered_map<uint64_t, std::shared_ptr<OpenFileHandle>> files_;
+  std::unordered_map<uint64_t, std::shared_ptr<const DirectoryHandle>> directories_;
+  std::mutex session_mutex_;
+  fuse_session* session_ = nullptr;
+  WorkerPool notifier_;  // the kernel's locks forbid telling it from inside an operation
+};
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_CACHEFS_FUSE_OPERATIONS_H_

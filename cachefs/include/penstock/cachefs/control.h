@@ -1,0 +1,39 @@
+// Talking to the daemon of a mount: the control socket.
+//
+// A request is one line of JSON {"command": "status" | "warm" | "evict" | "unmount", ...}; the
+// answer is one or more lines of JSON, the last with "done": true or "error": text. Anybody may ask
+// for the status; the rest is for root and the user of the daemon.
+
+#ifndef PENSTOCK_CACHEFS_CONTROL_H_
+#define PENSTOCK_CACHEFS_CONTROL_H_
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "penstock/base/result.h"
+#include "penstock/dataset/description.h"
+
+namespace penstock::cachefs {
+
+// The extended attribute of the root and the dataset directories that names the control socket.
+inline constexpr char kControlAttribute[] = "user.penstock.control";
+
+// Where a path on a mount, or a cache directory, leads to.
+struct ControlAddress {
+  std::filesystem::path socket;
+  std::string path_in_store;  // of the path that was asked for; "" for the root
+};
+
+// `path`: anything on a penstock mount, or the cache directory of a running daemon. kNotFound where
+// it is neither.
+Result<ControlAddress> FindControlSocket(const std::filesystem::path& path);
+
+// Sends the request and calls `progress` for every line but the last, which is the result. An
+// answer with "error" becomes an Error. A daemon that says nothing for two minutes is kTimeout.
+Result<Json> AskDaemon(const std::filesystem::path& socket, const Json& request,
+                       const std::function<void(const Json&)>& progress);
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_CACHEFS_CONTROL_H_

@@ -1,0 +1,71 @@
+// Upstream: where the datasets of a mount come from. A directory (NFS, Lustre, GPFS, local) today;
+// HTTP, S3 and a peer's cache fit behind the same interface.
+//
+// Contract for implementations:
+// - Paths are relative to the root of the store, '/'-separated, without "." and ".."; "" is the
+//   root. They are resolved anew by every call: a store that vanishes and returns just works again.
+// - Every call may block for as long as the store does and is therefore made on worker threads
+// only;
+//   the cache bounds how long anybody waits for it.
+// - kNotFound means that the store answered and the path is not there. A store that is itself gone
+//   gives kIo (or another kind), never kNotFound.
+// - All functions are thread-safe.
+
+#ifndef PENSTOCK_CACHEFS_UPSTREAM_H_
+#define PENSTOCK_CACHEFS_UPSTREAM_H_
+
+#include <sys/stat.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "penstock/base/file.h"
+#include "penstock/base/result.h"
+
+namespace penstock::cachefs {
+
+struct DirectoryEntry {
+  std::string name;
+  mode_t type = 0;  // S_IFREG, S_IFDIR, ...; 0 where the store does not say
+  uint64_t inode = 0;
+};
+
+// Free and total space of the store, for statfs; zeros where unknown.
+struct UpstreamSpace {
+  uint64_t total_bytes = 0;
+  uint64_t available_bytes = 0;
+  uint64_t total_files = 0;
+  uint64_t free_files = 0;
+};
+
+class Upstream {
+ public:
+  virtual ~Upstream() = default;
+
+  // Symbolic links are not followed.
+  virtual Result<struct stat> Stat(const std::string& path) = 0;
+  virtual Result<std::vector<DirectoryEntry>> List(const std::string& path) = 0;
+  virtual Result<std::string> ReadLink(const std::string& path) = 0;
+  // Reads up to destination.size() bytes; fewer only at the end of the file.
+  virtual Result<size_t> Read(const std::string& path, uint64_t offset,
+                              std::span<std::byte> destination) = 0;
+  virtual Result<UpstreamSpace> Space() = 0;
+  // For people: the directory or address.
+  virtual std::string Name() const = 0;
+};
+
+// The identity by which two states of one file are told apart.
+FileIdentity IdentityOf(const struct stat& status);
+
+// `root` must be absolute. It is looked up by its path in every call. Symbolic links inside the
+// store are never followed (they are shown as links), so no path escapes the root.
+std::shared_ptr<Upstream> MakeDirectoryUpstream(const std::filesystem::path& root);
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_CACHEFS_UPSTREAM_H_

@@ -1,0 +1,123 @@
+// CheckMountOptions: what is refused before anything is touched.
+
+#include <fmt/format.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <sstream>
+#include <system_error>
+
+#include "penstock/cachefs/mount.h"
+
+namespace penstock::cachefs {
+
+namespace {
+
+bool IsInside(const std::filesystem::path& path, const std::filesystem::path& directory) {
+  const auto [in_directory, in_path] =
+      std::mismatch(directory.begin(), directory.end(), path.begin(), path.end());
+  return in_directory == directory.end();
+}
+
+// A penstock mount whose daemon is dead.
+bool IsAbandonedMount(const std::filesystem::path& mountpoint) {
+  std::ifstream mounts("/proc/self/mountinfo");
+  for (std::string line; std::getline(mounts, line);) {
+    std::istringstream fields(line);
+    std::string skipped;
+    std::string where;
+    fields >> skipped >> skipped >> skipped >> skipped >> where;
+    if (where == mountpoint.string() && line.find(" - fuse.penstock ") != std::string::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+Status ClearAbandonedMount(const std::filesystem::path& mountpoint) {
+  if (umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH) == 0) return {};
+  return Error::FromErrno(errno, "cannot clear the mount that an earlier daemon left behind")
+      .In(mountpoint.string())
+      .Advice(fmt::format("run: fusermount3 -u -z {}", mountpoint.string()));
+}
+
+Result<std::filesystem::path> CheckStore(const std::filesystem::path& store) {
+  std::error_code failure;
+  const std::filesystem::path canonical = std::filesystem::canonical(store, failure);
+  if (failure) {
+    return Error::FromErrno(failure.value(), "the store cannot be reached").In(store.string());
+  }
+  if (!std::filesystem::is_directory(canonical, failure)) {
+    return Error::InvalidArgument("the store is not a directory").In(store.string());
+  }
+  return canonical;
+}
+
+Result<std::filesystem::path> CheckMountpoint(const std::filesystem::path& mountpoint) {
+  std::error_code failure;
+  const std::filesystem::path absolute =
+      std::filesystem::absolute(mountpoint, failure).lexically_normal();
+  const std::filesystem::path named = absolute.has_filename() ? absolute : absolute.parent_path();
+  struct stat status {};
+  if (stat(named.c_str(), &status) != 0 && errno == ENOTCONN && IsAbandonedMount(named)) {
+    PENSTOCK_RETURN_IF_ERROR(ClearAbandonedMount(named));
+  }
+  const std::filesystem::path canonical = std::filesystem::canonical(named, failure);
+  if (failure) {
+    return Error::FromErrno(failure.value(), "the mountpoint cannot be reached")
+        .In(mountpoint.string())
+        .Advice("create the directory first");
+  }
+  if (!std::filesystem::is_directory(canonical, failure)) {
+    return Error::InvalidArgument("the mountpoint is not a directory").In(mountpoint.string());
+  }
+  if (!std::filesystem::is_empty(canonical, failure)) {
+    if (failure) {
+      return Error::FromErrno(failure.value(), "cannot list").In(mountpoint.string());
+    }
+    return Error::InvalidArgument("the mountpoint is not empty")
+        .In(mountpoint.string())
+        .Advice("what lies there would be hidden; name an empty directory");
+  }
+  return canonical;
+}
+
+}  // namespace
+
+Result<MountOptions> CheckMountOptions(const MountOptions& options) {
+  MountOptions checked = options;
+  PENSTOCK_ASSIGN_OR_RETURN(checked.store, CheckStore(options.store));
+  PENSTOCK_ASSIGN_OR_RETURN(checked.mountpoint, CheckMountpoint(options.mountpoint));
+  std::error_code failure;
+  checked.cache = std::filesystem::weakly_canonical(options.cache, failure);
+  if (failure || options.cache.empty()) {
+    return Error::InvalidArgument("the cache directory cannot be resolved").In(options.cache);
+  }
+  if (IsInside(checked.cache, checked.mountpoint)) {
+    return Error::InvalidArgument("the cache lies inside the mountpoint").In(checked.cache);
+  }
+  if (IsInside(checked.cache, checked.store) || IsInside(checked.store, checked.cache)) {
+    return Error::InvalidArgument("the cache and the store lie inside one another")
+        .In(checked.cache)
+        .Advice("put the cache on a local disk of the node");
+  }
+  if (IsInside(checked.store, checked.mountpoint) || IsInside(checked.mountpoint, checked.store) ||
+      IsInside(checked.mountpoint, checked.cache)) {
+    return Error::InvalidArgument("the mountpoint lies inside the store or the cache, or around it")
+        .In(checked.mountpoint);
+  }
+  if (options.cache_bytes == 0) return Error::InvalidArgument("the cache size is zero");
+  if (!(options.reserve.percent >= 0 && options.reserve.percent < 100)) {
+    return Error::InvalidArgument("the reserve must be at least 0 % and less than 100 %");
+  }
+  if (options.upstream_timeout.count() <= 0) {
+    return Error::InvalidArgument("the upstream time-out must be positive");
+  }
+  return checked;
+}
+
+}  // namespace penstock::cachefs

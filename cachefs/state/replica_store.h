@@ -1,0 +1,55 @@
+// ReplicaStore: what is known about the replicas, in a RocksDB inside the cache directory.
+//
+// It holds nothing that cannot be found out again from the replica files and the checksums of the
+// store: a lost or damaged database is begun anew. A record is trusted only while the file still
+// has the size, times and inode it had when the record was written. Order on disk: first the data
+// of the replica, then its record. Thread-safe.
+
+#ifndef PENSTOCK_CACHEFS_STATE_REPLICA_STORE_H_
+#define PENSTOCK_CACHEFS_STATE_REPLICA_STORE_H_
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "penstock/base/file.h"
+#include "penstock/base/result.h"
+
+namespace penstock::cachefs {
+
+struct ReplicaRecord {
+  std::string dataset;
+  std::string generation;
+  int64_t block = 0;
+  bool complete = false;
+  std::string extents;    // ExtentMap::ToHex
+  FileIdentity identity;  // of the replica file when the record was written
+};
+
+class ReplicaStore {
+ public:
+  // A database that cannot be opened is moved aside once and a new one is begun.
+  static Result<ReplicaStore> Open(const std::filesystem::path& directory);
+  ~ReplicaStore();
+  ReplicaStore(ReplicaStore&&) noexcept;
+  ReplicaStore& operator=(ReplicaStore&&) noexcept;
+
+  // Nothing where there is no record or where it cannot be read.
+  std::optional<ReplicaRecord> Get(const std::string& id) const;
+  // `sync`: the record survives a power loss when Put returns.
+  Status Put(const std::string& id, const ReplicaRecord& record, bool sync);
+  Status Remove(const std::string& id);
+  void ForEach(const std::function<void(const std::string& id, const ReplicaRecord&)>& visit) const;
+
+ private:
+  struct State;
+  explicit ReplicaStore(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_CACHEFS_STATE_REPLICA_STORE_H_

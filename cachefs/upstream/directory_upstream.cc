@@ -1,0 +1,143 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <memory>
+
+#include "penstock/cachefs/upstream.h"
+
+namespace penstock::cachefs {
+
+namespace {
+
+constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const { closedir(directory); }
+};
+
+class DirectoryUpstream final : public Upstream {
+ public:
+  explicit DirectoryUpstream(std::filesystem::path root) : root_(std::move(root)) {}
+
+  Result<struct stat> Stat(const std::string& path) override {
+    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, Open(path, O_PATH | O_NOFOLLOW));
+    struct stat status {};
+    if (fstat(fd.get(), &status) != 0) return Failure("cannot stat", path);
+    return status;
+  }
+
+  Result<std::vector<DirectoryEntry>> List(const std::string& path) override {
+    PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor fd, Open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    const std::unique_ptr<DIR, CloseDirectory> directory(fdopendir(fd.get()));
+    if (!directory) return Failure("cannot list", path);
+    fd.Release();  // closedir closes it
+    std::vector<DirectoryEntry> entries;
+    while (true) {
+      errno = 0;
+      const dirent* const entry = readdir(directory.get());
+      if (entry == nullptr) break;
+      const std::string name = entry->d_name;
+      if (name == "." || name == "..") continue;
+      entries.push_back({.name = name,
+                         .type = static_cast<mode_t>(DTTOIF(entry->d_type)),
+                         .inode = entry->d_ino});
+    }
+    if (errno != 0) return Failure("cannot list", path);
+    return entries;
+  }
+
+  Result<std::string> ReadLink(const std::string& path) override {
+    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, Open(path, O_PATH | O_NOFOLLOW));
+    char target[PATH_MAX];
+    const ssize_t length = readlinkat(fd.get(), "", target, sizeof target);
+    if (length < 0) return Failure("cannot read the symbolic link", path);
+    return std::string(target, static_cast<size_t>(length));
+  }
+
+  Result<size_t> Read(const std::string& path, uint64_t offset,
+                      std::span<std::byte> destination) override {
+    // O_NONBLOCK: a FIFO in the store must not stop a worker.
+    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd,
+                              Open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+    return ReadSome(fd.get(), offset, destination, FullPath(path));
+  }
+
+  Result<UpstreamSpace> Space() override {
+    struct statvfs status {};
+    if (statvfs(root_.c_str(), &status) != 0) return Failure("cannot stat the store", "");
+    return UpstreamSpace{.total_bytes = status.f_blocks * status.f_frsize,
+                         .available_bytes = status.f_bavail * status.f_frsize,
+                         .total_files = status.f_files,
+                         .free_files = status.f_ffree};
+  }
+
+  std::string Name() const override { return root_.string(); }
+
+ private:
+  std::filesystem::path FullPath(const std::string& path) const {
+    return path.empty() ? root_ : root_ / path;
+  }
+
+  Error Failure(std::string what, const std::string& path) const {
+    return Error::FromErrno(errno, std::move(what)).In(FullPath(path).string());
+  }
+
+  Result<FileDescriptor> Open(const std::string& path, int flags) const {
+    const int root_fd = open(root_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root_fd < 0) {
+      const bool gone = errno == ENOENT || errno == ENOTDIR;
+      return Error::FromErrno(gone ? EIO : errno, "the store cannot be reached")
+          .In(root_.string())
+          .Advice("check whether it is mounted");
+    }
+    const FileDescriptor root(root_fd);
+    open_how how{};
+    how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC;
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+    // RESOLVE_NO_SYMLINKS also refuses a link in the last place, which O_PATH | O_NOFOLLOW is to
+    // open as itself: the parent is resolved strictly and the last name without following.
+    const size_t slash = path.rfind('/');
+    const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash);
+    const std::string name =
+        path.empty() ? "." : (slash == std::string::npos ? path : path.substr(slash + 1));
+    open_how parent_how = how;
+    parent_how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+    const FileDescriptor parent_fd(static_cast<int>(
+        syscall(SYS_openat2, root.get(), parent.c_str(), &parent_how, sizeof how)));
+    if (!parent_fd.valid()) return OpenFailure(path);
+    const int fd = openat(parent_fd.get(), name.c_str(), flags | O_CLOEXEC);
+    if (fd < 0) return OpenFailure(path);
+    return FileDescriptor(fd);
+  }
+
+  Error OpenFailure(const std::string& path) const {
+    // ELOOP and EXDEV: a symbolic link stands where a directory was; for the mount it is gone.
+    if (errno == ELOOP || errno == EXDEV || errno == ENOTDIR) errno = ENOENT;
+    return Failure("cannot open", path);
+  }
+
+  const std::filesystem::path root_;
+};
+
+}  // namespace
+
+FileIdentity IdentityOf(const struct stat& status) {
+  return {.device = status.st_dev,
+          .inode = status.st_ino,
+          .size = static_cast<uint64_t>(status.st_size),
+          .mtime_ns = status.st_mtim.tv_sec * kNanosecondsPerSecond + status.st_mtim.tv_nsec,
+          .ctime_ns = status.st_ctim.tv_sec * kNanosecondsPerSecond + status.st_ctim.tv_nsec};
+}
+
+std::shared_ptr<Upstream> MakeDirectoryUpstream(const std::filesystem::path& root) {
+  return std::make_shared<DirectoryUpstream>(root);
+}
+
+}  // namespace penstock::cachefs

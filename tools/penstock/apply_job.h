@@ -1,0 +1,41 @@
+// What the commands apply, com and stat have in common: one pass with some operations, a display
+// while it runs, files and a summary at the end.
+
+#ifndef PENSTOCK_TOOLS_APPLY_JOB_H_
+#define PENSTOCK_TOOLS_APPLY_JOB_H_
+
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "penstock/base/result.h"
+#include "tools/penstock/commands.h"
+
+namespace penstock::tools {
+
+struct ApplyOptions {
+  std::string dataset;
+  std::vector<std::string> masks;
+  bool centre_of_mass = false;
+  std::string selection = "full";  // of the centre of mass
+  bool sum = false;
+  bool statistics = false;
+  // NAME.npy for a single result, otherwise a folder or the beginning of all file names.
+  std::string out;
+  int threads = 0;
+  std::string backend = "automatic";
+  bool live = false;
+  bool live_always = false;  // even where standard error is no terminal
+  bool json = false;
+  bool no_pictures = false;
+};
+
+// The options that the three commands share.
+void AddPassOptions(CLI::App& command, ApplyOptions& options);
+
+// Runs the pass, writes the files, prints the summary.
+Status RunApply(const ApplyOptions& options, std::stop_token stop);
+
+}  // namespace penstock::tools
+
+#endif  // PENSTOCK_TOOLS_APPLY_JOB_H_

@@ -1,0 +1,209 @@
+// penstock mount, unmount.
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/dist_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "penstock/cachefs/control.h"
+#include "penstock/cachefs/mount.h"
+#include "tools/penstock/commands.h"
+#include "tools/penstock/quantities.h"
+
+namespace penstock::tools {
+
+namespace {
+
+struct MountArguments {
+  cachefs::MountOptions options;
+  std::string cache_size;
+  std::string reserve = "10%";
+  double upstream_timeout = 30;
+  bool foreground = false;
+  bool no_passthrough = false;
+  bool verbose = false;
+  int ready_fd = -1;  // of the process that waits for the mount; only between our own processes
+};
+
+Result<cachefs::SpaceReserve> ParseReserve(const std::string& text) {
+  if (text.ends_with('%')) {
+    char* end = nullptr;
+    const double percent = std::strtod(text.c_str(), &end);
+    if (end == text.c_str() + text.size() - 1 && percent >= 0 && percent < 100) {
+      return cachefs::SpaceReserve{.bytes = 0, .percent = percent};
+    }
+    return Error::InvalidArgument("not a part of a disk").Expected("0% to 99%").Found(text);
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(const uint64_t bytes, ParseBytes(text));
+  return cachefs::SpaceReserve{.bytes = bytes, .percent = 0};
+}
+
+Result<cachefs::MountOptions> MakeOptions(const MountArguments& arguments) {
+  cachefs::MountOptions options = arguments.options;
+  if (!arguments.cache_size.empty()) {
+    PENSTOCK_ASSIGN_OR_RETURN(options.cache_bytes, ParseBytes(arguments.cache_size));
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(options.reserve, ParseReserve(arguments.reserve));
+  options.passthrough = !arguments.no_passthrough;
+  options.upstream_timeout =
+      std::chrono::milliseconds(static_cast<int64_t>(arguments.upstream_timeout * 1000));
+  return cachefs::CheckMountOptions(options);
+}
+
+// Until the mount is up messages go to standard error, which the user still sees; then to the log.
+std::shared_ptr<spdlog::sinks::dist_sink_mt> StartLog(bool verbose) {
+  auto sinks = std::make_shared<spdlog::sinks::dist_sink_mt>();
+  sinks->add_sink(std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>("penstock", sinks);
+  logger->set_level(verbose ? spdlog::level::debug : spdlog::level::info);
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+  return sinks;
+}
+
+void MoveLogToFile(spdlog::sinks::dist_sink_mt& sinks, const std::filesystem::path& file) {
+  try {
+    sinks.set_sinks({std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string())});
+  } catch (const spdlog::spdlog_ex& failure) {
+    spdlog::warn("cannot write the log: {}", failure.what());
+  }
+}
+
+void DetachFromTerminal() {
+  const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) return;
+  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null, standard);
+  close(null);
+}
+
+int ServeMount(const cachefs::MountOptions& options, const MountArguments& arguments,
+               const CommandContext& context) {
+  const auto sinks = StartLog(arguments.verbose);
+  const auto on_ready = [&] {
+    if (arguments.ready_fd < 0) return;
+    MoveLogToFile(*sinks, options.cache / "penstock.log");
+    DetachFromTerminal();
+    if (chdir("/") != 0) spdlog::warn("cannot leave the working directory");
+    if (write(arguments.ready_fd, "r", 1) != 1) spdlog::warn("nobody waits for the mount");
+    close(arguments.ready_fd);
+  };
+  if (arguments.ready_fd >= 0) setsid();
+  const Status served = cachefs::RunMount(options, context.stop, on_ready);
+  if (!served.ok()) return ReportError(served.error());
+  return kExitDone;
+}
+
+// Runs the same command again as a process of its own and returns when its mount is up. (A fork
+// without exec would lose the threads that this process has already started.)
+int StartDaemon(const CommandContext& context) {
+  int ends[2];
+  if (pipe(ends) != 0) return ReportError(Error::FromErrno(errno, "cannot make a pipe"));
+  fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+  std::vector<std::string> command = context.command_line;
+  command.insert(command.end(), {"--foreground", "--ready-fd", std::to_string(ends[1])});
+  std::vector<char*> arguments;
+  for (std::string& argument : command) arguments.push_back(argument.data());
+  arguments.push_back(nullptr);
+
+  const pid_t child = fork();
+  if (child < 0) return ReportError(Error::FromErrno(errno, "cannot start the daemon"));
+  if (child == 0) {
+    execv("/proc/self/exe", arguments.data());
+    _exit(127);
+  }
+  close(ends[1]);
+  while (true) {
+    pollfd event{.fd = ends[0], .events = POLLIN, .revents = 0};
+    const int happened = poll(&event, 1, 100);
+    if (happened < 0 && errno != EINTR) break;
+    if (happened > 0) {
+      char ready = 0;
+      if (read(ends[0], &ready, 1) == 1) return kExitDone;
+      break;  // the daemon has ended; it has said why
+    }
+    if (context.stop.stop_requested()) kill(child, SIGTERM);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : kExitFailed;
+}
+
+int Mount(const MountArguments& arguments, const CommandContext& context) {
+  const auto options = MakeOptions(arguments);
+  if (!options.ok()) return ReportError(options.error());
+  if (arguments.foreground) return ServeMount(*options, arguments, context);
+  return StartDaemon(context);
+}
+
+int Unmount(const std::string& mountpoint) {
+  const auto address = cachefs::FindControlSocket(mountpoint);
+  if (!address.ok()) return ReportError(address.error());
+  const auto status = cachefs::AskDaemon(address->socket, {{"command", "status"}}, nullptr);
+  if (!status.ok()) return ReportError(status.error());
+  const auto answer = cachefs::AskDaemon(address->socket, {{"command", "unmount"}}, nullptr);
+  if (!answer.ok()) return ReportError(answer.error());
+  // The daemon is done when its process has ended: its state is on disk then.
+  const pid_t daemon = status->value("pid", 0);
+  for (int tenths = 0; tenths < 300 && daemon > 0 && kill(daemon, 0) == 0; ++tenths) {
+    usleep(100'000);
+  }
+  if (daemon > 0 && kill(daemon, 0) == 0) {
+    return ReportError(Error::Timeout("the daemon has not ended yet").In(mountpoint));
+  }
+  return kExitDone;
+}
+
+void AddMount(CLI::App& app, CommandContext& context) {
+  auto arguments = std::make_shared<MountArguments>();
+  CLI::App* const command = app.add_subcommand(
+      "mount", "Mount a store of datasets through a verified cache on a local disk");
+  command->add_option("STORE", arguments->options.store, "Directory with the datasets")->required();
+  command->add_option("MOUNTPOINT", arguments->options.mountpoint, "Empty directory")->required();
+  command->add_option("--cache", arguments->options.cache, "Directory of the cache")->required();
+  command->add_option("--cache-size", arguments->cache_size,
+                      "Most bytes of replicas, such as 200G (default: until the reserve)");
+  command
+      ->add_option("--reserve", arguments->reserve,
+                   "Part of the cache's disk to leave free, such as 10% or 50G")
+      ->capture_default_str();
+  command
+      ->add_option("--upstream-timeout", arguments->upstream_timeout,
+                   "Seconds until a store that does not answer gives an I/O error")
+      ->check(CLI::Range(0.1, 86400.0))
+      ->capture_default_str();
+  command->add_flag("--no-passthrough", arguments->no_passthrough,
+                    "Serve complete blocks by the daemon instead of the kernel");
+  command->add_flag("--foreground", arguments->foreground,
+                    "Stay in this process, log to standard error");
+  command->add_flag("--verbose", arguments->verbose, "Log more");
+  command->add_option("--ready-fd", arguments->ready_fd)->group("");
+  command->callback([arguments, &context] { context.exit_status = Mount(*arguments, context); });
+}
+
+void AddUnmount(CLI::App& app, CommandContext& context) {
+  auto mountpoint = std::make_shared<std::string>();
+  CLI::App* const command =
+      app.add_subcommand("unmount", "End a mount and wait until its state is written");
+  command->add_option("MOUNTPOINT", *mountpoint, "The mount, or its cache directory")->required();
+  command->callback([mountpoint, &context] { context.exit_status = Unmount(*mountpoint); });
+}
+
+const CommandRegistration kMount(&AddMount);
+const CommandRegistration kUnmount(&AddUnmount);
+
+}  // namespace
+
+}  // namespace penstock::tools
