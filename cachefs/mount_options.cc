@@ -1,8 +1,8 @@
 // CheckMountOptions: what is refused before anything is touched.
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -62,10 +62,11 @@ Result<std::filesystem::path> CheckMountpoint(const std::filesystem::path& mount
   const std::filesystem::path absolute =
       std::filesystem::absolute(mountpoint, failure).lexically_normal();
   const std::filesystem::path named = absolute.has_filename() ? absolute : absolute.parent_path();
-  struct stat status {};
-  if (stat(named.c_str(), &status) != 0 && errno == ENOTCONN && IsAbandonedMount(named)) {
-    PENSTOCK_RETURN_IF_ERROR(ClearAbandonedMount(named));
-  }
+  // Not by stat, which the kernel may answer from what it remembers.
+  const int opened = open(named.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool dead = opened < 0 && errno == ENOTCONN;
+  if (opened >= 0) close(opened);
+  if (dead && IsAbandonedMount(named)) PENSTOCK_RETURN_IF_ERROR(ClearAbandonedMount(named));
   const std::filesystem::path canonical = std::filesystem::canonical(named, failure);
   if (failure) {
     return Error::FromErrno(failure.value(), "the mountpoint cannot be reached")

@@ -26,6 +26,8 @@ namespace penstock::tools {
 
 namespace {
 
+constexpr char kLogPattern[] = "%Y-%m-%dT%H:%M:%S.%e%z %l %v";
+
 struct MountArguments {
   cachefs::MountOptions options;
   std::string cache_size;
@@ -68,7 +70,7 @@ std::shared_ptr<spdlog::sinks::dist_sink_mt> StartLog(bool verbose) {
   sinks->add_sink(std::make_shared<spdlog::sinks::stderr_sink_mt>());
   auto logger = std::make_shared<spdlog::logger>("penstock", sinks);
   logger->set_level(verbose ? spdlog::level::debug : spdlog::level::info);
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  logger->set_pattern(kLogPattern);
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
   return sinks;
@@ -76,7 +78,9 @@ std::shared_ptr<spdlog::sinks::dist_sink_mt> StartLog(bool verbose) {
 
 void MoveLogToFile(spdlog::sinks::dist_sink_mt& sinks, const std::filesystem::path& file) {
   try {
-    sinks.set_sinks({std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string())});
+    auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
+    sink->set_pattern(kLogPattern);
+    sinks.set_sinks({std::move(sink)});
   } catch (const spdlog::spdlog_ex& failure) {
     spdlog::warn("cannot write the log: {}", failure.what());
   }

@@ -1,0 +1,114 @@
+"""Helpers for tests that mount: start and stop a daemon, look at its status, compare trees."""
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import time
+
+import pytest
+
+HAVE_FUSE = os.path.exists("/dev/fuse") and os.access("/dev/fuse", os.R_OK | os.W_OK)
+
+
+def need_fuse():
+    if not HAVE_FUSE:
+        pytest.skip("SKIPPED FOR WANT OF /dev/fuse: NO TEST OF THE MOUNT WAS RUN",
+                    allow_module_level=True)
+
+
+def is_mounted(path) -> bool:
+    return any(line.split()[4] == str(path)
+               for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+class Mount:
+    """A mount of `store` at `point` with the cache directory `cache`."""
+
+    def __init__(self, penstock, store, point, cache, *options):
+        self.penstock = penstock
+        self.store, self.point, self.cache = map(pathlib.Path, (store, point, cache))
+        self.options = options
+        self.point.mkdir(exist_ok=True)
+
+    def start(self):
+        self.penstock("mount", self.store, self.point, "--cache", self.cache, "--reserve", "0",
+                      *self.options)
+        assert is_mounted(self.point)
+        return self
+
+    def stop(self):
+        self.penstock("unmount", self.cache)
+        assert not is_mounted(self.point)
+
+    def status(self) -> dict:
+        # Asked at the cache directory, which works without the store.
+        return json.loads(self.penstock("status", self.cache, "--json").stdout)
+
+    def counter(self, name) -> int:
+        return self.status()["counters"][name]
+
+    def log(self) -> str:
+        return (self.cache / "penstock.log").read_text()
+
+    def pid(self) -> int:
+        return self.status()["pid"]
+
+    def clear(self):
+        """Whatever the test left behind."""
+        if is_mounted(self.point):
+            subprocess.run(["umount", "-l", str(self.point)], check=False)
+
+
+@contextlib.contextmanager
+def mounted(*arguments):
+    mount = Mount(*arguments)
+    try:
+        yield mount.start()
+    finally:
+        with contextlib.suppress(Exception):
+            if is_mounted(mount.point):
+                mount.stop()
+        mount.clear()
+
+
+def wait_for(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def files_below(root):
+    return sorted(path.relative_to(root) for path in pathlib.Path(root).rglob("*")
+                  if path.is_file())
+
+
+def assert_same_tree(store, mountpoint):
+    names = files_below(store)
+    assert names and names == files_below(mountpoint)
+    # (filecmp remembers what it has compared before.)
+    for name in names:
+        assert (store / name).read_bytes() == (mountpoint / name).read_bytes(), name
+
+
+def flip_byte(path, offset):
+    """Flips a byte below any permission; gives the file its old times back."""
+    before = os.stat(path)
+    os.chmod(path, 0o600)
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0xFF]))
+    os.chmod(path, before.st_mode & 0o7777)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replicas(cache):
+    return sorted(path for path in (pathlib.Path(cache) / "blocks").glob("*/*") if path.is_file())
+
+
