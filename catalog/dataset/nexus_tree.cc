@@ -64,7 +64,6 @@ class EntryBuilder {
 
 std::string BaseName(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
-// The history's own words for who wrote the dataset: "penstock 0.1.0".
 std::pair<std::string, std::string> ProgramAndVersion() { return {"penstock", PENSTOCK_VERSION}; }
 
 Json LinkToArray(const SmallArray& array) {
@@ -115,7 +114,7 @@ Status AddSignal(EntryBuilder& builder, const DatasetDescription& description) {
   (*group)["@axes"] = std::move(axes);
   for (size_t dimension = 0; dimension < names.size(); ++dimension) {
     if (!description.axes.contains(names[dimension])) continue;
-    (*group)["@" + names[dimension] + "_indices"] = dimension;
+    (*group)["@" + std::string(names[dimension]).append("_indices")] = dimension;
   }
   (*group)["title"] = description.name;
   (*group)[">real"] = LinkToBlocks(shape, description.grid);
@@ -137,7 +136,7 @@ Status AddSignal(EntryBuilder& builder, const DatasetDescription& description) {
     }
     (*group)[name + "@units"] = axis.units;
     (*group)[name + "@long_name"] = axis.long_name;
-    (*group)[name + "@target"] = "/entry1/" + path + "/" + name;
+    (*group)[name + "@target"] = ("/entry1/" + path).append("/").append(name);
   }
   return {};
 }

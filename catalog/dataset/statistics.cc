@@ -48,7 +48,7 @@ void SetNumber(FrameStatistics::Number& number, T value) {
   if constexpr (std::is_floating_point_v<T>) {
     number.as_float = static_cast<double>(value);
   } else if constexpr (std::is_signed_v<T>) {
-    number.as_int = value;
+    number.as_int = value;  // NOLINT(bugprone-signed-char-misuse): a small integer
   } else {
     number.as_uint = value;
   }

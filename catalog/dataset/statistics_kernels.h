@@ -61,6 +61,8 @@ PENSTOCK_ALWAYS_INLINE void SummarizeNarrow(const T* pixels, size_t count, Patte
   summary.minimum = minimum;
   summary.maximum = maximum;
   summary.sum = sum;
+  // Pixels of type signed char are small integers, not characters.
+  // NOLINTBEGIN(bugprone-signed-char-misuse)
   if (maximum <= 255 && (!std::is_signed_v<T> || minimum >= -255)) {
     uint32_t squares = 0;  // 4096 * 255^2 < 2^32
     for (size_t i = 0; i < count; ++i) {
@@ -76,6 +78,7 @@ PENSTOCK_ALWAYS_INLINE void SummarizeNarrow(const T* pixels, size_t count, Patte
     }
     summary.squares_exact = squares;
   }
+  // NOLINTEND(bugprone-signed-char-misuse)
 }
 
 template <typename T>
