@@ -62,7 +62,7 @@ class BlockCache {
   using CompletionCallback = std::function<void(const Status&)>;
 
   struct Options {
-    CacheLimits limits;
+    CacheLimits limits = {};
     std::chrono::milliseconds upstream_timeout{30'000};
     int fetch_threads = 4;
   };

@@ -1,0 +1,87 @@
+// A store in memory whose faults are chosen by the test.
+
+#ifndef PENSTOCK_TESTS_CACHEFS_FAULTY_UPSTREAM_H_
+#define PENSTOCK_TESTS_CACHEFS_FAULTY_UPSTREAM_H_
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "penstock/cachefs/upstream.h"
+
+namespace penstock::cachefs {
+
+class FaultyUpstream final : public Upstream {
+ public:
+  enum class Fault { kNone, kWrongByte, kShort, kIoError, kStall };
+
+  void AddFile(const std::string& path, std::vector<std::byte> bytes) {
+    const std::lock_guard lock(mutex_);
+    files_[path] = std::move(bytes);
+  }
+  // What the n-th read (counted from 0 over all files) meets.
+  void SetFault(std::function<Fault(int read)> fault) {
+    const std::lock_guard lock(mutex_);
+    fault_ = std::move(fault);
+  }
+  // Lets stalled reads go on, now and later.
+  void EndStall() {
+    const std::lock_guard lock(mutex_);
+    stall_over_ = true;
+    changed_.notify_all();
+  }
+  int reads() const { return reads_; }
+
+  Result<struct stat> Stat(const std::string& path) override {
+    const std::lock_guard lock(mutex_);
+    struct stat status {};
+    const auto file = files_.find(path);
+    if (file == files_.end()) return Error::NotFound("no such file").In(path);
+    status.st_mode = S_IFREG | 0444;
+    status.st_size = static_cast<off_t>(file->second.size());
+    return status;
+  }
+  Result<std::vector<DirectoryEntry>> List(const std::string& path) override {
+    return Error::NotFound("no such directory").In(path);
+  }
+  Result<std::string> ReadLink(const std::string& path) override {
+    return Error::NotFound("no such link").In(path);
+  }
+  Result<size_t> Read(const std::string& path, uint64_t offset,
+                      std::span<std::byte> destination) override {
+    const int number = reads_++;
+    std::unique_lock lock(mutex_);
+    const Fault fault = fault_ ? fault_(number) : Fault::kNone;
+    if (fault == Fault::kStall) {
+      changed_.wait(lock, [this] { return stall_over_; });
+    }
+    if (fault == Fault::kIoError) return Error::FromErrno(EIO, "the disk is sick").In(path);
+    const std::vector<std::byte>& bytes = files_.at(path);
+    size_t count = std::min<size_t>(destination.size(), bytes.size() - offset);
+    if (fault == Fault::kShort) count /= 2;
+    std::memcpy(destination.data(), bytes.data() + offset, count);
+    if (fault == Fault::kWrongByte) destination[count / 3] ^= std::byte{1};
+    return count;
+  }
+  Result<UpstreamSpace> Space() override { return UpstreamSpace{}; }
+  std::string Name() const override { return "memory"; }
+
+ private:
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<std::string, std::vector<std::byte>> files_;
+  std::function<Fault(int)> fault_;
+  bool stall_over_ = false;
+  std::atomic<int> reads_{0};
+};
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_TESTS_CACHEFS_FAULTY_UPSTREAM_H_
