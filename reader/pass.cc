@@ -25,6 +25,11 @@ using States = std::vector<std::unique_ptr<Reduction::State>>;  // one per reduc
 
 constexpr int64_t kTilePixelUnit = 256;
 constexpr int64_t kMaximumTileFrames = 4096;
+// Few frames with long runs of pixels are read fastest. A stack of masks for large frames does not
+// fit the L2 cache, so that more frames have to share each of its tiles.
+constexpr int64_t kTileFrames = 8;
+constexpr int64_t kTileFramesOfLargeFrames = 32;
+constexpr int64_t kLargeFrame = int64_t{2} << 20;
 // States beyond one per worker, so that a fast worker need not wait for a slow one to merge.
 constexpr int kSpareStates = 2;
 
@@ -40,8 +45,11 @@ PassPlan MakePlan(const DatasetShape& shape, const PassOptions& options) {
   const auto tile_bytes = static_cast<int64_t>(std::max<size_t>(options.tile_bytes, 4096));
   const auto frame_bytes = static_cast<int64_t>(shape.frame_bytes());
   const auto element_bytes = static_cast<int64_t>(ElementSize(shape.element_type));
-  plan.tile_frames = std::clamp(std::max(options.tile_frames, tile_bytes / frame_bytes), int64_t{1},
-                                kMaximumTileFrames);
+  const int64_t wanted = options.tile_frames > 0     ? options.tile_frames
+                         : frame_bytes < kLargeFrame ? kTileFrames
+                                                     : kTileFramesOfLargeFrames;
+  plan.tile_frames =
+      std::clamp(std::max(wanted, tile_bytes / frame_bytes), int64_t{1}, kMaximumTileFrames);
   const int64_t pixels = tile_bytes / plan.tile_frames / element_bytes;
   plan.tile_pixels = std::max(pixels / kTilePixelUnit, int64_t{1}) * kTilePixelUnit;
   if (plan.tile_pixels >= shape.signal.pixel_count()) {

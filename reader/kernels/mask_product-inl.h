@@ -47,11 +47,19 @@ inline constexpr size_t kPrefetchBytes = 1024;
 template <class Kernel>
 using WideLane = hn::TFromD<decltype(Kernel::d_wide)>;
 
+// What to fetch ahead: frames first_frame, first_frame + frame_step, ... (modulo the frame block).
+template <class Kernel>
+struct Prefetch {
+  size_t pixels;  // how far
+  size_t first_frame;
+  size_t frame_step;
+};
+
 template <class Kernel, size_t kFrames, size_t kMasks>
 HWY_INLINE void ProductBlock(const Kernel& kernel, const typename Kernel::Pixel* first,
                              size_t frame_stride, const typename Kernel::MaskValue* const* masks,
-                             size_t begin, size_t steps, size_t prefetch_pixels,
-                             uint32_t prefetch_frames, WideLane<Kernel>* wide, size_t wide_stride) {
+                             size_t begin, size_t steps, const Prefetch<Kernel>& prefetch,
+                             WideLane<Kernel>* wide, size_t wide_stride) {
   constexpr auto d_narrow = Kernel::d_narrow;
   constexpr auto d_wide = Kernel::d_wide;
   using Narrow = hn::Vec<decltype(d_narrow)>;
@@ -59,7 +67,14 @@ HWY_INLINE void ProductBlock(const Kernel& kernel, const typename Kernel::Pixel*
   const size_t wide_lanes = hn::Lanes(d_wide);
   const typename Kernel::Pixel* frame[kFrames];
   const typename Kernel::MaskValue* mask[kMasks];
-  for (size_t f = 0; f < kFrames; ++f) frame[f] = first + f * frame_stride + begin;
+  // Every step prefetches for every frame, without a branch, which would make g++ spill registers:
+  // what is not due is fetched twice.
+  const typename Kernel::Pixel* ahead[kFrames];
+  for (size_t f = 0; f < kFrames; ++f) {
+    frame[f] = first + f * frame_stride + begin;
+    const size_t frame_ahead = (prefetch.first_frame + f * prefetch.frame_step) % kFrames;
+    ahead[f] = first + frame_ahead * frame_stride + begin + prefetch.pixels;
+  }
   for (size_t k = 0; k < kMasks; ++k) mask[k] = masks[k] + begin;
 
   while (steps > 0) {
@@ -77,9 +92,8 @@ HWY_INLINE void ProductBlock(const Kernel& kernel, const typename Kernel::Pixel*
       for (size_t k = 0; k < kMasks; ++k) weight[k] = kernel.LoadMask(mask[k] + step * lanes);
       PENSTOCK_UNROLL
       for (size_t f = 0; f < kFrames; ++f) {
-        const auto* const pixels = frame[f] + step * lanes;
-        if ((prefetch_frames >> f) & 1) hwy::Prefetch(pixels + prefetch_pixels);
-        const auto x = kernel.LoadPixels(pixels);
+        hwy::Prefetch(ahead[f] + step * lanes);
+        const auto x = kernel.LoadPixels(frame[f] + step * lanes);
         PENSTOCK_UNROLL
         for (size_t k = 0; k < kMasks; ++k) {
           sum[f][k] = kernel.MultiplyAdd(x, weight[k], sum[f][k]);
@@ -89,6 +103,7 @@ HWY_INLINE void ProductBlock(const Kernel& kernel, const typename Kernel::Pixel*
     PENSTOCK_UNROLL
     for (size_t f = 0; f < kFrames; ++f) {
       frame[f] += now * lanes;
+      ahead[f] += now * lanes;
       PENSTOCK_UNROLL
       for (size_t k = 0; k < kMasks; ++k) {
         WideLane<Kernel>* const at = wide + (f * wide_stride + k) * wide_lanes;
@@ -103,21 +118,21 @@ template <class Kernel, size_t kFrames>
 HWY_INLINE void ProductGroup(const Kernel& kernel, size_t masks_in_group,
                              const typename Kernel::Pixel* first, size_t frame_stride,
                              const typename Kernel::MaskValue* const* masks, size_t begin,
-                             size_t steps, size_t prefetch_pixels, uint32_t prefetch_frames,
-                             WideLane<Kernel>* wide, size_t wide_stride) {
+                             size_t steps, const Prefetch<Kernel>& prefetch, WideLane<Kernel>* wide,
+                             size_t wide_stride) {
   switch (masks_in_group) {
     case 1:
       return ProductBlock<Kernel, kFrames, 1>(kernel, first, frame_stride, masks, begin, steps,
-                                              prefetch_pixels, prefetch_frames, wide, wide_stride);
+                                              prefetch, wide, wide_stride);
     case 2:
       return ProductBlock<Kernel, kFrames, 2>(kernel, first, frame_stride, masks, begin, steps,
-                                              prefetch_pixels, prefetch_frames, wide, wide_stride);
+                                              prefetch, wide, wide_stride);
     case 3:
       return ProductBlock<Kernel, kFrames, 3>(kernel, first, frame_stride, masks, begin, steps,
-                                              prefetch_pixels, prefetch_frames, wide, wide_stride);
+                                              prefetch, wide, wide_stride);
     default:
       return ProductBlock<Kernel, kFrames, 4>(kernel, first, frame_stride, masks, begin, steps,
-                                              prefetch_pixels, prefetch_frames, wide, wide_stride);
+                                              prefetch, wide, wide_stride);
   }
 }
 
@@ -147,11 +162,9 @@ HWY_NOINLINE void ProductOfFrames(const Kernel& kernel, const typename Kernel::P
   for (size_t step = 0; step < all_steps; step += chunk_steps) {
     const size_t steps = std::min(chunk_steps, all_steps - step);
     for (size_t group = 0; group < groups; ++group) {
-      uint32_t prefetch_frames = 0;
-      for (size_t f = group; f < kFrames; f += groups) prefetch_frames |= 1u << f;
       ProductGroup<Kernel, kFrames>(kernel, std::min(kMaskBlock, mask_count - group * kMaskBlock),
                                     first, frame_stride, masks + group * kMaskBlock, step * lanes,
-                                    steps, prefetch_pixels, prefetch_frames,
+                                    steps, Prefetch<Kernel>{prefetch_pixels, group, groups},
                                     wide + group * kMaskBlock * wide_lanes, mask_count);
     }
   }

@@ -57,12 +57,12 @@ struct PassOptions {
   int threads = 0;  // 0: one per processor that this process may use
   // Of one tile: half an L2 cache of 1 MiB.
   size_t tile_bytes = size_t{512} << 10;
-  int64_t tile_frames = 32;
+  int64_t tile_frames = 0;  // 0: chosen from the size of a frame
   // Frames of one partition, rounded to whole tiles. Results of float data depend on it (in the
   // last digits), on nothing else here.
   size_t partition_bytes = size_t{64} << 20;
   std::stop_token stop;
-  // After each partition, in order, one call at a time, from a worker's thread.
+  // After each partition, in order, one call at a time, from a worker's thread. Must not throw.
   std::function<void(const PassProgress&)> on_partition;
 };
 
