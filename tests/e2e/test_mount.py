@@ -1,6 +1,7 @@
 """penstock mount against a real kernel: the bytes through the mount are those of the store, or there
 is an error, whatever happens to the cache, the daemon and the store."""
 
+import contextlib
 import errno
 import hashlib
 import mmap
@@ -338,6 +339,63 @@ def test_store_that_vanishes_and_returns(penstock, store, places):
                 assert held.read() == expected
             away.rename(store)
         assert_same_tree(store, point)
+
+
+def test_store_that_stalls(penstock, store, tmp_path):
+    """The store is itself a mount, whose daemon is stopped: every call into it hangs."""
+    slow = Mount(penstock, store, tmp_path / "slow", tmp_path / "slow_cache")
+    point, cache = tmp_path / "mnt", tmp_path / "cache"
+    try:
+        slow.start()
+        stopped = slow.pid()
+        with mounted(penstock, slow.point, point, cache, "--upstream-timeout", "0.5") as mount:
+            expected = (store / BLOCK.format(0)).read_bytes()
+            with open(point / BLOCK.format(0), "rb", buffering=0) as file:
+                os.stat(point / "raw")
+                os.kill(stopped, signal.SIGSTOP)
+                time.sleep(1.1)
+                threads_before = len(os.listdir(f"/proc/{mount.pid()}/task"))
+                for attempt in (lambda: os.pread(file.fileno(), 100, EXTENT),
+                                lambda: os.listdir(point), lambda: os.stat(point / "raw"),
+                                lambda: os.statvfs(point)):
+                    for _ in range(2):
+                        begin = time.monotonic()
+                        with pytest.raises(OSError) as failure:
+                            attempt()
+                        assert failure.value.errno == errno.EIO
+                        assert time.monotonic() - begin < 8
+                assert len(os.listdir(f"/proc/{mount.pid()}/task")) <= threads_before
+                assert mount.counter("timeouts") >= 8
+                os.kill(stopped, signal.SIGCONT)
+                assert wait_for(lambda: answers(lambda: os.pread(file.fileno(), 100, EXTENT)))
+                assert os.pread(file.fileno(), len(expected), 0) == expected[:len(expected)]
+            assert wait_for(lambda: answers(lambda: os.listdir(point)))
+            assert_same_tree(store, point)
+
+            # A daemon ends although its store hangs.
+            penstock("evict", point)
+            pid = mount.pid()
+            with open(point / BLOCK.format(0), "rb", buffering=0) as file:
+                os.kill(stopped, signal.SIGSTOP)
+                with pytest.raises(OSError):
+                    os.pread(file.fileno(), 100, 0)
+            os.kill(pid, signal.SIGTERM)
+            assert wait_for(lambda: not os.path.exists(f"/proc/{pid}"), 30)
+            assert not is_mounted(point)
+            os.kill(stopped, signal.SIGCONT)
+    finally:
+        with contextlib.suppress(Exception):
+            os.kill(stopped, signal.SIGCONT)
+            slow.stop()
+        slow.clear()
+
+
+def answers(attempt):
+    try:
+        attempt()
+        return True
+    except OSError:
+        return False
 
 
 def test_dataset_written_anew_under_the_same_name(penstock, store, places):
