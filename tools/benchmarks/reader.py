@@ -1,0 +1,45 @@
+"""Reader: warm against the load-and-discard rate of the same mapping, cold against fio."""
+
+import json
+
+from benchmarks.measure import GIB, Row, Table
+
+
+def run(bench):
+    return [_warm(bench, 1), _warm(bench, 2), _cold(bench)]
+
+
+def _warm(bench, threads):
+    for block in bench.blocks():  # into the page cache, sequentially
+        with open(block, "rb", buffering=0) as file:
+            while file.read(16 << 20):
+                pass
+    report = json.loads(bench.run(bench.bandwidth, bench.dataset, "--threads", threads,
+                                  "--repeat", bench.repeats, "--json").stdout)
+    limit = report["load_discard"]
+    rows = [Row(name.replace("_", " "), "load and discard", rates, limit)
+            for name, rates in report.items() if isinstance(rates, list) and name not in ("load_discard", "cold_direct")]
+    return Table(f"reader, warm, mmap, {threads} thread(s)", rows)
+
+
+def _cold(bench):
+    ours, theirs = [], []
+    blocks = bench.blocks()
+    payload = sum(block.stat().st_size for block in blocks) / GIB
+    for _ in range(bench.repeats):
+        bench.drop_from_page_cache(*blocks)
+        theirs.append(bench.fio(blocks, "--rw=read", "--bs=1M", "--direct=1", "--ioengine=io_uring", "--iodepth=4",
+                                bench.fio_memory))
+        bench.drop_from_page_cache(*blocks)
+        done = bench.run(bench.penstock, "apply", bench.dataset, "--mask", "disk:127.5,127.5,24", "--backend", "direct",
+                         "--threads", 1, "--out", bench.work / "cold", "--json")
+        ours.append(_apply_rate(done.stdout))
+    return Table("reader, cold, O_DIRECT", [
+        Row("apply, 1 mask, 1 thread", f"fio 1M qd4 {bench.fio_memory[8:]}", ours, theirs)],
+        [f"{payload:.1f} GiB in {len(blocks)} blocks; penstock's rate is the pass over the blocks, process start excluded"])
+
+
+def _apply_rate(output):
+    """GiB/s out of the last JSON line of `penstock apply --json`."""
+    summary = json.loads(output.strip().splitlines()[-1])
+    return summary["bytes"] / GIB / summary["seconds"]
