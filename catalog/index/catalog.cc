@@ -114,7 +114,10 @@ Status Ask(const StoreFolder& store, ProgressSink& progress, const std::stop_tok
       rebuilt = rebuilt || replaced->replaced;
       continue;
     }
-    if (!MeansUnwritable(replaced.error())) return std::move(replaced).error();
+    if (replaced.error().kind() == ErrorKind::kBusy ||
+        replaced.error().kind() == ErrorKind::kCancelled) {
+      return std::move(replaced).error();
+    }
     progress.Note("the catalog cannot be kept, the store was searched instead: " +
                   replaced.error().ToString());
     PENSTOCK_ASSIGN_OR_RETURN(const TemporaryIndex temporary,

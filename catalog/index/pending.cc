@@ -61,7 +61,9 @@ Result<std::vector<PendingNote>> ReadNotes(const StoreFolder& store) {
   std::vector<PendingNote> notes;
   std::error_code code;
   std::filesystem::directory_iterator files(store.pending(), code);
-  if (code == std::errc::no_such_file_or_directory) return notes;
+  if (code == std::errc::no_such_file_or_directory || code == std::errc::not_a_directory) {
+    return notes;
+  }
   if (code) return Error::FromErrno(code.value(), "cannot list").In(store.pending());
   for (; files != std::filesystem::directory_iterator(); files.increment(code)) {
     if (code) return Error::FromErrno(code.value(), "cannot list").In(store.pending());
