@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <string>
 
@@ -21,6 +20,7 @@ struct SimulateArguments {
   std::string output;
   std::string scan_shape = "256,256";
   std::string signal_shape = "256,256";
+  std::string lattice = "square";
   ingest::SimulationOptions options;
   bool json = false;
 };
@@ -30,6 +30,9 @@ Status Run(SimulateArguments& arguments, const CommandContext& context) {
   PENSTOCK_ASSIGN_OR_RETURN(const auto signal, ParsePair(arguments.signal_shape));
   arguments.options.scan = {scan.first, scan.second, false};
   arguments.options.signal = {signal.first, signal.second};
+  arguments.options.lattice = arguments.lattice == "hexagonal"
+                                  ? ingest::SimulatedLattice::kHexagonal
+                                  : ingest::SimulatedLattice::kSquare;
   const auto start = std::chrono::steady_clock::now();
   const auto progress = MakeProgressDisplay(ChooseProgressStyle(arguments.json));
   PENSTOCK_ASSIGN_OR_RETURN(
@@ -72,10 +75,9 @@ void AddSimulate(CLI::App& app, CommandContext& context) {
       ->capture_default_str();
   command->add_option("--bit-depth", arguments->options.bit_depth, "Counter depth: 1, 6, 12 or 24")
       ->capture_default_str();
-  command->add_option("--lattice", arguments->options.lattice, "Lattice of the crystal")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, ingest::SimulatedLattice>{
-          {"square", ingest::SimulatedLattice::kSquare},
-          {"hexagonal", ingest::SimulatedLattice::kHexagonal}}));
+  command->add_option("--lattice", arguments->lattice, "Lattice of the crystal")
+      ->check(CLI::IsMember({"square", "hexagonal"}))
+      ->capture_default_str();
   command
       ->add_option("--lattice-period", arguments->options.lattice_period,
                    "Scan positions per atomic column")

@@ -1,5 +1,5 @@
 // Writes what Merlin writes around the pixels: frame headers and the .hdr file. For simulated
-// acquisitions; docs/formats/mib.md has the fields.
+// acquisitions; the fields are those that mib_frame_header.h and mib_sidecar.h read.
 
 #ifndef PENSTOCK_INGEST_FORMATS_MIB_MIB_WRITER_H_
 #define PENSTOCK_INGEST_FORMATS_MIB_MIB_WRITER_H_
