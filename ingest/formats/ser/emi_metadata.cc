@@ -95,7 +95,7 @@ class EmiReader {
     return number;
   }
 
-  void Complain(std::string text) { result_.complaints.push_back(Evidence(text)); }
+  void Complain(std::string_view text) { result_.complaints.push_back(Evidence(text)); }
 
   void ReadVoltage() {
     constexpr const char* kPath =

@@ -15,7 +15,6 @@ namespace penstock::ingest {
 
 namespace {
 
-using ser::EmiObject;
 using ser::OpenedSeries;
 using ser::SerSource;
 
