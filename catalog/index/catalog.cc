@@ -159,8 +159,8 @@ Result<Registered> RegisterDataset(const std::filesystem::path& store,
   PENSTOCK_ASSIGN_OR_RETURN(Entry entry, ReadEntry(folder.dataset(path), path));
   PENSTOCK_ASSIGN_OR_RETURN(const VerificationLog log, ReadVerifications(folder, path));
   log.Attach(entry);
-  const Status written = WriteToIndex(folder, options.patience,
-                                      [&](IndexDatabase& database) { return database.Put(entry); });
+  Status written = WriteToIndex(folder, options.patience,
+                                [&](IndexDatabase& database) { return database.Put(entry); });
   if (written.ok()) return Registered::kIndexed;
   if (!MeansLater(written.error())) return written.error();
   PENSTOCK_RETURN_IF_ERROR(WriteNote(folder, PendingAction::kRegister, path));
@@ -171,11 +171,10 @@ Status Forget(const std::filesystem::path& store, std::string_view path,
               const RegisterOptions& options) {
   PENSTOCK_ASSIGN_OR_RETURN(const StoreFolder folder, StoreFolder::Of(store));
   bool existed = false;
-  const Status written =
-      WriteToIndex(folder, options.patience, [&](IndexDatabase& database) -> Status {
-        PENSTOCK_ASSIGN_OR_RETURN(existed, database.Remove(path));
-        return {};
-      });
+  Status written = WriteToIndex(folder, options.patience, [&](IndexDatabase& database) -> Status {
+    PENSTOCK_ASSIGN_OR_RETURN(existed, database.Remove(path));
+    return {};
+  });
   if (written.ok()) {
     if (existed) return {};
     return Error::NotFound("the catalog has no dataset of this name").In(std::string(path));
@@ -185,7 +184,7 @@ Status Forget(const std::filesystem::path& store, std::string_view path,
 }
 
 Result<Listing> List(const std::filesystem::path& store, const ListOptions& options,
-                     ProgressSink& progress, std::stop_token stop) {
+                     ProgressSink& progress, const std::stop_token& stop) {
   PENSTOCK_ASSIGN_OR_RETURN(const StoreFolder folder, StoreFolder::Of(store));
   PENSTOCK_ASSIGN_OR_RETURN(const Overlay overlay, ReadOverlay(folder));
   Listing listing;
@@ -206,7 +205,7 @@ Result<Listing> List(const std::filesystem::path& store, const ListOptions& opti
 }
 
 Result<ListedEntry> Lookup(const std::filesystem::path& store, std::string_view path,
-                           ProgressSink& progress, std::stop_token stop) {
+                           ProgressSink& progress, const std::stop_token& stop) {
   PENSTOCK_ASSIGN_OR_RETURN(const StoreFolder folder, StoreFolder::Of(store));
   PENSTOCK_ASSIGN_OR_RETURN(Overlay overlay, ReadOverlay(folder));
   std::optional<Entry> entry;
@@ -231,7 +230,7 @@ Result<ListedEntry> Lookup(const std::filesystem::path& store, std::string_view 
 Result<std::vector<Entry>> FindByFact(const std::filesystem::path& store,
                                       std::string_view fact_path, std::string_view units,
                                       double low, double high, ProgressSink& progress,
-                                      std::stop_token stop) {
+                                      const std::stop_token& stop) {
   PENSTOCK_ASSIGN_OR_RETURN(const StoreFolder folder, StoreFolder::Of(store));
   PENSTOCK_ASSIGN_OR_RETURN(const Overlay overlay, ReadOverlay(folder));
   std::vector<std::pair<double, Entry>> found;
@@ -267,6 +266,7 @@ Result<std::vector<Entry>> FindByFact(const std::filesystem::path& store,
     return std::tie(a.first, a.second.path) < std::tie(b.first, b.second.path);
   });
   std::vector<Entry> entries;
+  entries.reserve(found.size());
   for (auto& [number, entry] : found) entries.push_back(std::move(entry));
   return entries;
 }
@@ -275,7 +275,7 @@ Status RecordVerification(const std::filesystem::path& store, std::string_view p
                           const VerifyRecord& record) {
   PENSTOCK_ASSIGN_OR_RETURN(const StoreFolder folder, StoreFolder::Of(store));
   PENSTOCK_RETURN_IF_ERROR(AppendVerification(folder, path, record));
-  const Status written =
+  Status written =
       WriteToIndex(folder, RegisterOptions().patience, [&](IndexDatabase& database) -> Status {
         PENSTOCK_ASSIGN_OR_RETURN(const std::optional<Entry> entry, database.Get(path, false));
         if (!entry || entry->generation != record.generation) return {};
@@ -304,7 +304,7 @@ Result<std::optional<VerifyRecord>> LastVerification(const std::filesystem::path
 }
 
 Result<RebuildReport> Rebuild(const std::filesystem::path& store, ProgressSink& progress,
-                              std::stop_token stop, milliseconds patience) {
+                              const std::stop_token& stop, milliseconds patience) {
   PENSTOCK_ASSIGN_OR_RETURN(const StoreFolder folder, StoreFolder::Of(store));
   PENSTOCK_ASSIGN_OR_RETURN(Replacement replacement,
                             ReplaceIndex(folder, std::nullopt, patience, progress, stop));

@@ -49,6 +49,7 @@ Status ListSubdirectories(const StoreFolder& store, const std::string& path,
   if (items == nullptr) return Error::FromErrno(errno, "cannot list").In(directory);
   (void)fd.Release();  // belongs to `items` now
   ++report.directories;
+  const std::string prefix = path.empty() ? "" : path + "/";
   while (true) {
     errno = 0;
     const dirent* item = readdir(items.get());
@@ -57,7 +58,7 @@ Status ListSubdirectories(const StoreFolder& store, const std::string& path,
     if (IsHiddenName(name)) continue;
     const Kind kind = KindOf(number, *item);
     if (kind == Kind::kLinkToDirectory) ++report.symbolic_links;
-    if (kind == Kind::kDirectory) waiting.push_back(path.empty() ? name : path + "/" + name);
+    if (kind == Kind::kDirectory) waiting.push_back(prefix + name);
   }
   if (errno != 0) return Error::FromErrno(errno, "cannot list").In(directory);
   return {};
@@ -79,7 +80,7 @@ Status WalkDatasets(const StoreFolder& store,
       PENSTOCK_ASSIGN_OR_RETURN(const bool is_dataset, visit(path));
       if (is_dataset) continue;
     }
-    const Status listed = ListSubdirectories(store, path, waiting, report);
+    Status listed = ListSubdirectories(store, path, waiting, report);
     if (listed.ok()) continue;
     if (path.empty()) return listed;
     report.unreadable_directories.push_back(listed.error().ToString());

@@ -102,18 +102,18 @@ struct Listing {
 // usable one, which walks the store once; where .penstock cannot be written, the walk is repeated
 // every time. `progress` hears of such a walk only.
 Result<Listing> List(const std::filesystem::path& store, const ListOptions& options,
-                     ProgressSink& progress, std::stop_token stop);
+                     ProgressSink& progress, const std::stop_token& stop);
 
 // One entry, by its path. kNotFound otherwise.
 Result<ListedEntry> Lookup(const std::filesystem::path& store, std::string_view path,
-                           ProgressSink& progress, std::stop_token stop);
+                           ProgressSink& progress, const std::stop_token& stop);
 
 // Entries that have a numeric fact of this name and unit between the limits (both included),
 // ordered by its value. A range scan over the index.
 Result<std::vector<Entry>> FindByFact(const std::filesystem::path& store,
                                       std::string_view fact_path, std::string_view units,
                                       double low, double high, ProgressSink& progress,
-                                      std::stop_token stop);
+                                      const std::stop_token& stop);
 
 // Appends to the store's verification log and enters the date in the index. An index that is busy
 // or unusable is no error: the log is the master copy and is read at the next rebuild or pending
@@ -140,7 +140,7 @@ struct RebuildReport {
 // and the .NAME.ingest of unfinished ingests) and symbolic links are not followed. kBusy when
 // another process holds the index for more than `patience`.
 Result<RebuildReport> Rebuild(const std::filesystem::path& store, ProgressSink& progress,
-                              std::stop_token stop,
+                              const std::stop_token& stop,
                               std::chrono::milliseconds patience = std::chrono::seconds(30));
 
 }  // namespace penstock::catalog
