@@ -86,7 +86,7 @@ Status ChunkReader::SubmitAhead() {
              bytes};
     ++slots_[slot].pending;
     ++under_way_;
-    const Status submitted = Submit(static_cast<size_t>(free - requests_.begin()));
+    Status submitted = Submit(static_cast<size_t>(free - requests_.begin()));
     if (!submitted.ok()) {
       free->busy = false;
       --slots_[slot].pending;

@@ -56,11 +56,11 @@ class PackedEngine final : public MaskEngine {
  public:
   template <typename Pack>
   PackedEngine(std::span<const Mask> masks, Pack&& pack, Kernel kernel,
-               std::vector<int64_t> bias = {})
+               const std::vector<int64_t>& bias = {})
       : mask_count_(masks.size()),
         row_stride_(SpreadStride(masks.front().weights.size())),
         kernel_(std::move(kernel)) {
-    bias_ = std::move(bias);
+    bias_ = bias;
     bias_.resize(mask_count_);
     values_.resize(mask_count_ * row_stride_);
     for (size_t k = 0; k < mask_count_; ++k) {
@@ -102,9 +102,9 @@ class PackedEngine final : public MaskEngine {
 
 template <typename Pixel, typename MaskValue, typename Total, typename Pack, typename Kernel>
 std::unique_ptr<const MaskEngine> MakeEngine(std::span<const Mask> masks, Pack&& pack,
-                                             Kernel kernel, std::vector<int64_t> bias = {}) {
+                                             Kernel kernel, const std::vector<int64_t>& bias = {}) {
   return std::make_unique<PackedEngine<Pixel, MaskValue, Total, Kernel>>(
-      masks, std::forward<Pack>(pack), std::move(kernel), std::move(bias));
+      masks, std::forward<Pack>(pack), std::move(kernel), bias);
 }
 
 template <typename T>
@@ -163,7 +163,7 @@ std::unique_ptr<const MaskEngine> MakeEngineU16(std::span<const Mask> masks,
       [maximum](const auto& frames, const auto& run) {
         kernels::BiasedMaskProduct(frames, run, maximum);
       },
-      std::move(bias));
+      bias);
 }
 
 std::unique_ptr<const MaskEngine> MakeEngineU32(std::span<const Mask> masks,
