@@ -281,7 +281,7 @@ Status RunApply(const ApplyOptions& options, std::stop_token stop) {
                                 : MakeProgressDisplay(ChooseProgressStyle(options.json));
   PassOptions pass;
   pass.threads = options.threads;
-  pass.stop = stop;
+  pass.stop = std::move(stop);
   uint64_t reported = 0;
   pass.on_partition = [&](const PassProgress& now) {
     progress->Advance(now.bytes_done - reported);
