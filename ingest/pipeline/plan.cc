@@ -186,13 +186,16 @@ Status RefuseContradictions(const IngestOptions& options, const SourceDescriptio
   if (options.scan_shape || options.accept_contradictions) return Status::Ok();
   for (const Anomaly& anomaly : source.anomalies) {
     if (anomaly.kind != AnomalyKind::kHeaderContradiction) continue;
-    Error error = Error::Contradiction(anomaly.message).In(anomaly.file);
-    if (anomaly.byte_offset) static_cast<void>(std::move(error).AtOffset(*anomaly.byte_offset));
-    if (anomaly.frame) static_cast<void>(std::move(error).AtFrame(*anomaly.frame));
-    return std::move(error).Advice(
-        "look which statement is right: --accept-contradictions or an explicit --scan-shape goes "
-        "on, "
-        "and records the contradiction in the dataset");
+    std::string place;
+    if (anomaly.byte_offset) place = fmt::format("offset {}", *anomaly.byte_offset);
+    if (anomaly.frame)
+      place += fmt::format("{}frame {}", place.empty() ? "" : ", ", *anomaly.frame);
+    return Error::Contradiction(anomaly.message)
+        .In(anomaly.file)
+        .At(place)
+        .Advice(
+            "look which statement is right: --accept-contradictions or an explicit --scan-shape "
+            "goes on, and records the contradiction in the dataset");
   }
   return Status::Ok();
 }

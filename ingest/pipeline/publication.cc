@@ -112,6 +112,28 @@ Status UndoHalfReplacement(const StagingPaths& paths) {
   return SyncDirectory(paths.parent);
 }
 
+Status KeepBlocksOnly(const std::filesystem::path& staging) {
+  // Down the one path that leads to the blocks, everything beside it goes.
+  std::filesystem::path folder = staging;
+  std::error_code problem;
+  for (const char* kept : {"data.zarr", "real", "c"}) {
+    for (std::filesystem::directory_iterator entry(folder, problem), end; !problem && entry != end;
+         entry.increment(problem)) {
+      if (entry->path().filename() != kept) PENSTOCK_RETURN_IF_ERROR(RemoveTree(entry->path()));
+    }
+    folder /= kept;
+    if (problem || !NameExists(folder)) break;
+  }
+  if (!problem && NameExists(folder)) {
+    for (std::filesystem::recursive_directory_iterator entry(folder, problem), end;
+         !problem && entry != end; entry.increment(problem)) {
+      if (entry->path().extension() == ".part") PENSTOCK_RETURN_IF_ERROR(RemoveTree(entry->path()));
+    }
+  }
+  if (problem) return Error::FromErrno(problem.value(), "cannot list").In(folder.string());
+  return Status::Ok();
+}
+
 Status RemoveTree(const std::filesystem::path& path) {
   std::error_code problem;
   std::filesystem::remove_all(path, problem);

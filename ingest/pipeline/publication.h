@@ -37,6 +37,10 @@ Status PublishInPlaceOf(const StagingPaths& paths);
 // dataset its name back.
 Status UndoHalfReplacement(const StagingPaths& paths);
 
+// Removes from a staging directory what a killed run may have left behind besides whole blocks:
+// unfinished files and everything that is written after the blocks.
+Status KeepBlocksOnly(const std::filesystem::path& staging);
+
 // rm -r; nothing there is no error.
 Status RemoveTree(const std::filesystem::path& path);
 

@@ -111,7 +111,7 @@ class IngestRun {
     const bool exists = NameExists(paths_.staging);
     if (exists && !journal_->lines().empty() && journal_->lines().front() == identity) {
       AdoptJournal();
-      return Status::Ok();
+      return KeepBlocksOnly(paths_.staging);
     }
     if (exists) {
       progress_.Note(fmt::format("{}: an unfinished ingest of another plan is discarded",
@@ -287,9 +287,10 @@ class IngestRun {
       if (!staging.ok()) progress_.Note(staging.error().ToString());
       if (!journal.ok()) progress_.Note(journal.error().ToString());
     } else if (error.advice().empty()) {
-      static_cast<void>(std::move(error).Advice(
+      Error advised = std::move(error).Advice(
           fmt::format("what is done is kept in {}: give the same command again to continue",
-                      paths_.staging.string())));
+                      paths_.staging.string()));
+      return std::move(advised).Context("ingesting " + plan_.source_path.string());
     }
     return std::move(error).Context("ingesting " + plan_.source_path.string());
   }

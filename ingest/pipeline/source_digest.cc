@@ -117,7 +117,7 @@ Status SourceDigests::ReadLeaf(int fd, File& file, uint64_t leaf, std::span<std:
 }
 
 Result<std::vector<SourceDigest>> SourceDigests::Finish(ProgressSink& progress,
-                                                        std::stop_token stop) {
+                                                        const std::stop_token& stop) {
   open_.clear();
   AlignedBuffer buffer;
   std::vector<SourceDigest> digests;

@@ -49,7 +49,7 @@ class SourceDigests final : public RawBytesObserver {
   std::vector<LeafDigest> TakeCompleted();
 
   // Reads what is missing and gives one digest per file. kCancelled when stopped.
-  Result<std::vector<SourceDigest>> Finish(ProgressSink& progress, std::stop_token stop);
+  Result<std::vector<SourceDigest>> Finish(ProgressSink& progress, const std::stop_token& stop);
   // Bytes that Finish has to read.
   uint64_t MissingBytes() const;
 

@@ -70,5 +70,27 @@ TEST(Publication, AHalfReplacementIsUndone) {
   EXPECT_EQ(fixture.Published(), "old");
 }
 
+TEST(Publication, OnlyWholeBlocksAreKeptForResuming) {
+  const Fixture fixture;
+  const std::filesystem::path& staging = fixture.paths.staging;
+  std::filesystem::create_directories(staging / "data.zarr/real/c/0/0/0");
+  std::filesystem::create_directories(staging / "data.zarr/real/c/1/0/0");
+  std::filesystem::create_directories(staging / "data.zarr/statistics/frame");
+  std::filesystem::create_directories(staging / "preview");
+  for (const char* name :
+       {"data.zarr/real/c/0/0/0/0", "data.zarr/real/c/1/0/0/0.part", "data.zarr/real/zarr.json",
+        "data.zarr/statistics/frame/sum", "preview/mean_pattern.png.part.17"}) {
+    fixture.folder.Write(std::string(".scan.ingest/") + name, "x");
+  }
+  ASSERT_TRUE(KeepBlocksOnly(staging).ok());
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(staging)) {
+    if (entry.is_regular_file()) files.push_back(entry.path().lexically_relative(staging));
+  }
+  EXPECT_EQ(files, std::vector<std::string>{"data.zarr/real/c/0/0/0/0"});
+  std::filesystem::remove_all(staging / "data.zarr");
+  EXPECT_TRUE(KeepBlocksOnly(staging).ok());
+}
+
 }  // namespace
 }  // namespace penstock::ingest

@@ -36,7 +36,7 @@ std::chrono::milliseconds RedrawInterval(ProgressStyle style) {
 class ProgressDisplay final : public ProgressSink {
  public:
   explicit ProgressDisplay(ProgressStyle style)
-      : style_(style), drawing_([this](std::stop_token stop) { DrawUntil(stop); }) {}
+      : style_(style), drawing_([this](const std::stop_token& stop) { DrawUntil(stop); }) {}
 
   ~ProgressDisplay() override {
     drawing_.request_stop();
@@ -96,7 +96,7 @@ class ProgressDisplay final : public ProgressSink {
   }
 
  private:
-  void DrawUntil(std::stop_token stop) {
+  void DrawUntil(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
     while (!stop.stop_requested()) {
       wake_.wait_for(lock, stop, RedrawInterval(style_), [] { return false; });
