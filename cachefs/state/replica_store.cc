@@ -2,9 +2,13 @@
 
 #include <fmt/format.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <spdlog/spdlog.h>
 
+#include <cstdarg>
+#include <cstdio>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
@@ -50,11 +54,24 @@ std::optional<ReplicaRecord> Decode(const std::string& text) {
   }
 }
 
+// RocksDB's own log file lies beside the database: on a full cache disk writing to it fails, and
+// RocksDB builds with assertions abort the process on the write after that. What matters goes to
+// the daemon's log instead.
+class DaemonLog final : public rocksdb::Logger {
+ public:
+  DaemonLog() : Logger(rocksdb::InfoLogLevel::WARN_LEVEL) {}
+  using Logger::Logv;
+  void Logv(const char* format, va_list arguments) override {
+    char line[512];
+    std::vsnprintf(line, sizeof line, format, arguments);
+    spdlog::warn("cache database: {}", line);
+  }
+};
+
 rocksdb::Options MakeOptions() {
   rocksdb::Options options;
   options.create_if_missing = true;
-  options.keep_log_file_num = 4;
-  options.max_log_file_size = 4 << 20;
+  options.info_log = std::make_shared<DaemonLog>();
   options.write_buffer_size = 4 << 20;
   options.max_open_files = 64;
   return options;

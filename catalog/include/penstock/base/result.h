@@ -93,6 +93,8 @@ class [[nodiscard]] Status {
   } while (false)
 
 // PENSTOCK_ASSIGN_OR_RETURN(auto header, ReadHeader(fd));
+// `declaration` can't be put in parentheses: it may declare a variable.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define PENSTOCK_ASSIGN_OR_RETURN(declaration, expression)                                  \
   PENSTOCK_ASSIGN_OR_RETURN_INNER(PENSTOCK_CONCAT(penstock_result_, __LINE__), declaration, \
                                   expression)
@@ -100,5 +102,6 @@ class [[nodiscard]] Status {
   auto result = (expression);                                            \
   if (!result.ok()) return std::move(result).error();                    \
   declaration = std::move(result).value()
+// NOLINTEND(bugprone-macro-parentheses)
 
 #endif  // PENSTOCK_BASE_RESULT_H_
