@@ -41,7 +41,7 @@ def test_a_consumer_of_the_reader_builds_and_runs(penstock, cache, prefix, tmp_p
     compiler = re.search(r"^CMAKE_CXX_COMPILER:\w+=(.+)$", cache[1], re.M).group(1)
     # Without RocksDB, libfuse and the packages of the formats: the reader must not ask for them.
     absent = [f"-DCMAKE_DISABLE_FIND_PACKAGE_{name}=ON" for name in ("RocksDB", "pugixml", "spdlog")]
-    run("cmake", "-S", ROOT / "tests/package", "-B", tmp_path / "build",
+    run("cmake", "-G", "Ninja", "-S", ROOT / "tests/package", "-B", tmp_path / "build",
         f"-DCMAKE_CXX_COMPILER={compiler}", f"-DCMAKE_PREFIX_PATH={prefix}", *absent)
     run("cmake", "--build", tmp_path / "build")
     printed = run(tmp_path / "build/consumer", tmp_path / "scan")
@@ -69,7 +69,7 @@ def test_an_unknown_component_is_an_error(prefix, tmp_path):
         "cmake_minimum_required(VERSION 3.25)\nproject(x LANGUAGES CXX)\n"
         "find_package(penstock REQUIRED COMPONENTS base teleporter)\n")
     done = subprocess.run(
-        ["cmake", "-S", tmp_path, "-B", tmp_path / "b", f"-DCMAKE_PREFIX_PATH={prefix}"],
+        ["cmake", "-G", "Ninja", "-S", tmp_path, "-B", tmp_path / "b", f"-DCMAKE_PREFIX_PATH={prefix}"],
         capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "teleporter" in done.stderr
