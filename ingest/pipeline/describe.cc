@@ -49,6 +49,10 @@ Json MappingToJson(const ScanMapping& mapping) {
   json["source_frames"] = mapping.source_frames;
   json["first_source_frame"] = mapping.first_source_frame;
   json["extra_frames_per_row"] = mapping.extra_frames_per_row;
+  // Pairs: the source frame that follows, the number of frames lost before it.
+  for (const FrameGap& gap : mapping.gaps) {
+    json["gaps"].push_back(Json::array({gap.before_frame, gap.count}));
+  }
   return json;
 }
 

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "ingest/pipeline/anomaly_list.h"
+#include "ingest/pipeline/lost_frames.h"
 #include "ingest/pipeline/memory_plan.h"
 #include "penstock/dataset/block_layout.h"
 #include "penstock/dataset/dataset.h"
@@ -18,11 +19,6 @@ namespace {
 
 // Far above any scan; keeps every sum and product of frame numbers within 64 bits.
 constexpr int64_t kMostFrames = int64_t{1} << 40;
-
-std::string ShapeText(const ScanShape& shape) {
-  return shape.is_series ? fmt::format("series of {}", shape.columns)
-                         : fmt::format("{},{}", shape.rows, shape.columns);
-}
 
 // What the registry's formats suggest is a file name, but a name with a slash would lead elsewhere.
 Result<std::string> DatasetName(const std::string& suggested) {
@@ -70,22 +66,42 @@ std::vector<ShapeCandidate> CandidateShapes(const IngestOptions& options,
   return candidates;
 }
 
+// The acquisition's number of the frame that the format itself gives to scan position 0. Without
+// such a rule the scan begins with the acquisition, even where its first frames are lost.
+int64_t FirstNumber(const SourceDescription& source, const ScanMapping& mapping) {
+  int64_t number = source.first_frame;
+  if (source.first_frame_evidence.empty()) return number;
+  for (const FrameGap& gap : mapping.gaps) {
+    if (gap.before_frame <= source.first_frame) number += gap.count;
+  }
+  return number;
+}
+
 Result<ScanMapping> MapScan(const IngestOptions& options, const SourceDescription& source,
                             const std::string& file, std::vector<ShapeCandidate>& candidates) {
   ScanMapping mapping;
   mapping.source_frames = source.frame_count;
+  const bool is_series = candidates.empty() || candidates.front().shape.is_series;
+  // The frames of a series have no place that they would leave.
+  const bool close_gaps = is_series && options.missing == MissingPolicy::kSkip;
+  if (!close_gaps) {
+    auto gaps = NumberGaps(source.missing_frames, source.frame_count);
+    if (!gaps.ok()) return std::move(gaps).error().In(file).Advice(std::string(kGapAdvice));
+    mapping.gaps = *std::move(gaps);
+  }
   if (options.sync_offset > kMostFrames || options.sync_offset < -kMostFrames) {
     return Error::InvalidArgument("a synchronisation offset beyond 2^40 frames").In(file);
   }
-  mapping.first_source_frame = source.first_frame + options.sync_offset;
-  if (mapping.first_source_frame >= source.frame_count) {
+  const int64_t first = FirstNumber(source, mapping);
+  mapping.first_source_frame = first + options.sync_offset;
+  if (mapping.first_source_frame >= mapping.NumberCount()) {
     return Error::InvalidArgument("the synchronisation offset skips every frame")
         .In(file)
-        .Expected(fmt::format("an offset below {}", source.frame_count - source.first_frame))
+        .Expected(fmt::format("an offset below {}", mapping.NumberCount() - first))
         .Found(fmt::format("{}", options.sync_offset));
   }
   if (candidates.empty()) {
-    const int64_t frames = source.frame_count - mapping.first_source_frame;
+    const int64_t frames = mapping.NumberCount() - mapping.first_source_frame;
     candidates.push_back({{1, frames, true}, "no evidence of a scan: a series", false, false});
   }
   ShapeCandidate& chosen = candidates.front();
@@ -102,7 +118,7 @@ Result<ScanMapping> MapScan(const IngestOptions& options, const SourceDescriptio
   if (!options.scan_shape && !source.scan_shapes.empty()) {
     mapping.extra_frames_per_row = source.scan_shapes.front().extra_frames_per_row;
   } else if (options.drop_flyback) {
-    const int64_t available = source.frame_count - mapping.first_source_frame;
+    const int64_t available = mapping.NumberCount() - mapping.first_source_frame;
     mapping.extra_frames_per_row = available / mapping.scan.rows - mapping.scan.columns;
     mapping.extra_frames_per_row = std::max<int64_t>(0, mapping.extra_frames_per_row);
   }
@@ -115,13 +131,21 @@ Result<ScanMapping> MapScan(const IngestOptions& options, const SourceDescriptio
   return mapping;
 }
 
-// Shortens or refuses the scan where the source has too few frames.
+// Shortens or refuses the scan where the source has too few frames. Gaps have been looked at.
 Status ApplyMissingPolicy(const IngestOptions& options, const std::string& file,
                           const ShapeCandidate& chosen, IngestPlan& plan) {
   ScanMapping& mapping = plan.mapping;
   int64_t missing = mapping.MissingAtEnd();
   if (missing == 0) return Status::Ok();
   const int64_t have = mapping.scan.frame_count() - missing;
+  if (have <= mapping.MissingInFront()) {
+    return Error::Contradiction("no scan position has a frame")
+        .In(file)
+        .Expected(fmt::format("frames for scan {} ({})", ShapeText(mapping.scan), chosen.evidence))
+        .Found(fmt::format("{} frames in the file, none of them inside the scan",
+                           mapping.source_frames))
+        .Advice("look at --sync-offset and --scan-shape");
+  }
   if (options.missing == MissingPolicy::kRefuse) {
     return Error::Contradiction("the source holds fewer frames than the scan has positions")
         .In(file)
@@ -135,9 +159,6 @@ Status ApplyMissingPolicy(const IngestOptions& options, const std::string& file,
   }
   const ScanShape wanted = mapping.scan;
   if (options.missing == MissingPolicy::kSkip) {
-    if (have <= 0) {
-      return Error::Contradiction("no scan position has a frame").In(file);
-    }
     if (wanted.is_series) {
       mapping.scan.columns = have;
     } else {
@@ -150,18 +171,18 @@ Status ApplyMissingPolicy(const IngestOptions& options, const std::string& file,
   anomaly.file = file;
   anomaly.frame = mapping.source_frames;
   anomaly.message = fmt::format(
-      "scan {} needs more frames than the {} that the source holds: {} rows left out, the last {} "
+      "the {} frames of the source do not reach the end of scan {}: {} rows left out, the last {} "
       "positions are marked as missing",
-      ShapeText(wanted), mapping.source_frames, wanted.rows - mapping.scan.rows, missing);
+      mapping.source_frames, ShapeText(wanted), wanted.rows - mapping.scan.rows, missing);
   plan.anomalies.push_back(std::move(anomaly));
   return Status::Ok();
 }
 
-void NoteUnusedFrames(const IngestOptions& options, const std::string& file, IngestPlan& plan) {
+void NoteUnusedFrames(const std::string& file, IngestPlan& plan) {
   const ScanMapping& mapping = plan.mapping;
-  if (options.sync_offset > 0) {
+  if (mapping.UnusedInFront() > 0) {
     plan.remarks.push_back(
-        fmt::format("the first {} frames of the source are left out", mapping.first_source_frame));
+        fmt::format("the first {} frames of the source are left out", mapping.UnusedInFront()));
   }
   if (mapping.MissingInFront() > 0) {
     plan.remarks.push_back(
@@ -204,6 +225,10 @@ void SuggestSquare(IngestPlan& plan) {
   const int64_t frames = plan.shape.scan.frame_count();
   const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(frames))));
   if (!plan.shape.scan.is_series || side < 2 || side * side != frames) return;
+  // What is left of a scan after its gaps were closed is none.
+  const bool gaps_closed =
+      plan.mapping.gaps.empty() && !plan.source->description().missing_frames.empty();
+  if (gaps_closed) return;
   plan.remarks.push_back(
       fmt::format("{} frames would make a square scan: --scan-shape {},{}", frames, side, side));
 }
@@ -281,8 +306,10 @@ Result<IngestPlan> PlanIngest(const std::filesystem::path& source_path,
   plan.shape_candidates = CandidateShapes(options, description);
   PENSTOCK_ASSIGN_OR_RETURN(plan.mapping,
                             MapScan(options, description, file, plan.shape_candidates));
+  PENSTOCK_RETURN_IF_ERROR(CheckLostFrames(plan));
   PENSTOCK_RETURN_IF_ERROR(ApplyMissingPolicy(options, file, plan.shape_candidates.front(), plan));
-  NoteUnusedFrames(options, file, plan);
+  NoteLostFrames(plan);
+  NoteUnusedFrames(file, plan);
 
   plan.shape = {plan.mapping.scan, description.signal, description.element_type};
   PENSTOCK_RETURN_IF_ERROR(plan.shape.Validate());

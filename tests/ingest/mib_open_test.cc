@@ -704,6 +704,33 @@ TEST(MibFlags, BreaksInTheNumberingAreFoundWhenOpening) {
   EXPECT_EQ(report.anomalies.size(), 0U) << "reported already\n" << Listed(report.anomalies);
 }
 
+TEST(MibFlags, ARepeatedNumberTakesThePlaceOfAFrame) {
+  const TestDirectory directory;
+  // 1 2 3 4 4 7 8 9 10: the second 4 is frame 5 with a wrong number, only frame 6 is lost.
+  const Bytes bytes = Joined(Joined(Frames(1, 4), Frames(4, 1)), Frames(7, 4));
+  const SourceDescription description = Opened(directory.Write("stuck.mib", bytes));
+  ASSERT_EQ(description.missing_frames.size(), 1U) << Listed(description.anomalies);
+  EXPECT_EQ(description.missing_frames[0].before_frame, 5);
+  EXPECT_EQ(description.missing_frames[0].count, 1);
+}
+
+TEST(MibFlags, MoreBreaksThanAreFollowedAreAContradiction) {
+  const TestDirectory directory;
+  Bytes bytes;
+  for (int64_t i = 0; i < 300; ++i) bytes = Joined(bytes, Frames(1 + 2 * i, 1));
+  const SourceDescription description = Opened(directory.Write("torn.mib", bytes));
+  EXPECT_TRUE(Has(description.anomalies, Kind::kHeaderContradiction, "more than 256 places"));
+}
+
+TEST(MibFlags, ScanShapesCountTheLostFrames) {
+  const TestDirectory directory;
+  const auto path = directory.Write("scan1.mib", Frames(1, 4));
+  directory.Write("scan3.mib", Frames(7, 3));
+  const SourceDescription description = Opened(path);
+  ASSERT_EQ(description.scan_shapes.size(), 1U);
+  EXPECT_EQ(description.scan_shapes[0].shape, (ScanShape{.rows = 3, .columns = 3}));
+}
+
 TEST(MibFlags, NumberingThatGoesWrongAndRightAgainIsFoundWhileDecoding) {
   const TestDirectory directory;
   // 1 2 3 4 4 6 7 8 ...: the ends do not show it.

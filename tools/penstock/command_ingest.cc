@@ -207,7 +207,11 @@ void AddIngest(CLI::App& app, CommandContext& context) {
   command->add_option("--scan-shape", arguments->scan_shape, "rows,columns of the scan");
   command->add_option("--sync-offset", arguments->sync_offset,
                       "frames to skip at the start; negative: missing frames to put there");
-  command->add_option("--missing", arguments->missing, "what to do about frames that are not there")
+  command
+      ->add_option(
+          "--missing", arguments->missing,
+          "what to do about frames that are not there: refuse (default), zero (leave them empty "
+          "and mark them), skip (leave out rows at the end, close gaps of a series)")
       ->check(CLI::IsMember({"refuse", "zero", "skip"}));
   command->add_flag("--drop-flyback", arguments->drop_flyback,
                     "leave out the frames that each row has beyond the scan shape");

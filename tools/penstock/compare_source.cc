@@ -38,13 +38,19 @@ Result<ingest::ScanMapping> MappingOf(const Dataset& dataset) {
       ingest::ScanMapping mapping{.scan = scan,
                                   .source_frames = json.at("source_frames"),
                                   .first_source_frame = json.at("first_source_frame"),
-                                  .extra_frames_per_row = json.at("extra_frames_per_row")};
+                                  .extra_frames_per_row = json.at("extra_frames_per_row"),
+                                  .gaps = {}};
       constexpr int64_t kLimit = int64_t{1} << 40;  // so that no sum can overflow
       if (mapping.source_frames < 0 || mapping.source_frames > kLimit ||
           std::abs(mapping.first_source_frame) > kLimit || mapping.extra_frames_per_row < 0 ||
           mapping.extra_frames_per_row > kLimit / std::max<int64_t>(1, scan.rows)) {
         break;
       }
+      std::vector<ingest::MissingFrames> missing;
+      for (const Json& gap : json.value("gaps", Json::array())) {
+        missing.push_back({.before_frame = gap.at(0), .count = gap.at(1), .evidence = {}});
+      }
+      PENSTOCK_ASSIGN_OR_RETURN(mapping.gaps, ingest::NumberGaps(missing, mapping.source_frames));
       return mapping;
     } catch (const Json::exception&) {
       break;

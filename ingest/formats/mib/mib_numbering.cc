@@ -40,7 +40,9 @@ Status FindBreaks(int fd, const MibFile& file, int64_t first_frame, const Number
   return FindBreaks(fd, file, first_frame, middle, high, breaks);
 }
 
-void AddRun(const MibFile& file, int64_t first_frame, const NumberedFrame& start,
+// `surplus`: frames so far whose number had been there before. Each is a frame of its own whose
+// number was not counted on, so a gap behind it is smaller than it looks.
+void AddRun(const MibFile& file, int64_t first_frame, const NumberedFrame& start, int64_t& surplus,
             MibNumbering& numbering) {
   const int64_t frame = first_frame + start.frame_in_file;
   if (!numbering.runs.empty()) {
@@ -53,10 +55,13 @@ void AddRun(const MibFile& file, int64_t first_frame, const NumberedFrame& start
                                       expected, start.sequence);
       if (anomaly) numbering.anomalies.push_back(std::move(*anomaly));
     }
-    if (gap > 0 && gap <= kMaxGap) {
+    if (gap == -1) ++surplus;
+    const int64_t lost = gap - std::min(surplus, std::max<int64_t>(gap, 0));
+    if (gap > 0) surplus -= gap - lost;
+    if (lost > 0 && lost <= kMaxGap) {
       numbering.missing.push_back(
           {.before_frame = frame,
-           .count = gap,
+           .count = lost,
            .evidence = fmt::format("{}: sequence number {} follows {}",
                                    file.path.filename().string(), start.sequence, expected - 1)});
     }
@@ -75,11 +80,12 @@ int64_t MibNumbering::ExpectedSequence(int64_t frame) const {
 Result<MibNumbering> SurveyMibNumbering(const MibSeries& series) {
   MibNumbering numbering;
   size_t break_count = 0;
+  int64_t surplus = 0;
   for (size_t i = 0; i < series.files.size(); ++i) {
     const MibFile& file = series.files[i];
     const int64_t first_frame = series.first_frames[i];
     const NumberedFrame first{0, file.first_header.sequence_number};
-    AddRun(file, first_frame, first, numbering);
+    AddRun(file, first_frame, first, surplus, numbering);
     if (file.frame_count == 1) continue;
     PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenMibFile(file.path));
     NumberedFrame last{file.frame_count - 1, 0};
@@ -90,11 +96,12 @@ Result<MibNumbering> SurveyMibNumbering(const MibSeries& series) {
     if (break_count > kMaxBreaks) continue;
     std::vector<NumberedFrame> breaks;
     PENSTOCK_RETURN_IF_ERROR(FindBreaks(fd.get(), file, first_frame, first, last, breaks));
-    for (const NumberedFrame& start : breaks) AddRun(file, first_frame, start, numbering);
+    for (const NumberedFrame& start : breaks) AddRun(file, first_frame, start, surplus, numbering);
     break_count += breaks.size();
     if (break_count > kMaxBreaks) {
       Anomaly anomaly;
-      anomaly.kind = AnomalyKind::kOther;
+      // The places of the others are not known, so neither is that of the frames behind them.
+      anomaly.kind = AnomalyKind::kHeaderContradiction;
       anomaly.file = file.path.string();
       anomaly.message = fmt::format(
           "the sequence numbers break in more than {} places; the others are not listed",

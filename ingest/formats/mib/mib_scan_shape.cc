@@ -19,8 +19,10 @@ constexpr int64_t kMaxFrames = int64_t{1} << 48;
 
 class Finder {
  public:
-  Finder(const MibSeries& series, bool part_of_series)
-      : series_(series), part_of_series_(part_of_series) {}
+  Finder(const MibSeries& series, bool part_of_series, int64_t lost_frames)
+      : series_(series),
+        part_of_series_(part_of_series),
+        acquired_(series.frame_count() + lost_frames) {}
 
   Result<MibScanShapes> Find();
 
@@ -38,6 +40,7 @@ class Finder {
 
   const MibSeries& series_;
   const bool part_of_series_;
+  const int64_t acquired_;              // frames, with those that are lost
   std::optional<int64_t> requested_;    // Frames in Acquisition
   std::optional<int64_t> per_trigger_;  // Frames per Trigger
   std::optional<int64_t> scan_frames_;  // ScanX * ScanY
@@ -95,7 +98,7 @@ void Finder::FromScanSize() {
 void Finder::FromTrigger() {
   if (!requested_) return;
   if (*requested_ == 0) {
-    Add({.rows = 1, .columns = series_.frame_count(), .is_series = true},
+    Add({.rows = 1, .columns = acquired_, .is_series = true},
         fmt::format("{}: Frames in Acquisition = 0 (continuous acquisition)", SidecarName()));
     return;
   }
@@ -138,7 +141,7 @@ Status Finder::FromTimes() {
   PENSTOCK_ASSIGN_OR_RETURN(const std::vector<int64_t> times, Times());
   const auto line = LineLengthFromTimes(times);
   if (!line) return {};
-  const int64_t frames = requested_.value_or(0) > 0 ? *requested_ : series_.frame_count();
+  const int64_t frames = requested_.value_or(0) > 0 ? *requested_ : acquired_;
   if (frames % *line != 0) return {};
   Add({.rows = frames / *line, .columns = *line},
       fmt::format("weaker: time stamps of the first {} frames: the gap after every {} frames is "
@@ -148,7 +151,7 @@ Status Finder::FromTimes() {
 }
 
 void Finder::FromSquare() {
-  const int64_t frames = requested_.value_or(0) > 0 ? *requested_ : series_.frame_count();
+  const int64_t frames = requested_.value_or(0) > 0 ? *requested_ : acquired_;
   if (frames < 4 || frames > kMaxFrames) return;
   const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(frames))));
   if (side * side != frames) return;
@@ -249,8 +252,9 @@ std::optional<int64_t> LineLengthFromTimes(std::span<const int64_t> times_ns) {
   return line;
 }
 
-Result<MibScanShapes> FindMibScanShapes(const MibSeries& series, bool part_of_series) {
-  return Finder(series, part_of_series).Find();
+Result<MibScanShapes> FindMibScanShapes(const MibSeries& series, bool part_of_series,
+                                        int64_t lost_frames) {
+  return Finder(series, part_of_series, lost_frames).Find();
 }
 
 }  // namespace penstock::ingest

@@ -25,8 +25,9 @@ struct MibScanShapes {
 // frames (weaker: a fly-back is seen as a longer gap), then a square if the number of frames is
 // one. Frames in Acquisition is the request, the files are the truth: where they differ it is
 // reported. `part_of_series`: files of the acquisition were left out on purpose, so the counts need
-// not agree.
-Result<MibScanShapes> FindMibScanShapes(const MibSeries& series, bool part_of_series);
+// not agree. `lost_frames`: in the gaps of the numbering; at most the series' own number of frames.
+Result<MibScanShapes> FindMibScanShapes(const MibSeries& series, bool part_of_series,
+                                        int64_t lost_frames);
 
 // Line length from time stamps in ns: the frames up to the first gap that is longer than the mean
 // gap, if every following line ends with such a gap and no other gap comes near it. Absent where

@@ -89,6 +89,16 @@ void CheckStart(const MibSeries& series, bool part_of_series, SourceDescription&
   description.anomalies.push_back(std::move(anomaly));
 }
 
+// In the gaps of the numbering; 0 where the numbers are not credible as a count of frames.
+int64_t LostFrames(const SourceDescription& description) {
+  int64_t lost = 0;
+  for (const MissingFrames& gap : description.missing_frames) {
+    if (gap.count > description.frame_count - lost) return 0;
+    lost += gap.count;
+  }
+  return lost;
+}
+
 }  // namespace
 
 MibSource::MibSource(std::filesystem::path path, bool this_file_only, State state)
@@ -122,7 +132,8 @@ Result<MibSource::State> MibSource::Inspect(const std::filesystem::path& path,
   Append(description.anomalies, state.numbering.anomalies);
   std::ranges::copy(state.numbering.missing, std::back_inserter(description.missing_frames));
 
-  PENSTOCK_ASSIGN_OR_RETURN(MibScanShapes shapes, FindMibScanShapes(series, this_file_only));
+  PENSTOCK_ASSIGN_OR_RETURN(MibScanShapes shapes,
+                            FindMibScanShapes(series, this_file_only, LostFrames(description)));
   description.scan_shapes = std::move(shapes.shapes);
   Append(description.anomalies, std::move(shapes.anomalies));
   return state;

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -30,7 +31,9 @@ namespace penstock::ingest {
 enum class MissingPolicy : uint8_t {
   kRefuse,
   kZero,  // keep the shape; missing frames are holes, invalid in image_key
-  kSkip,  // drop the scan rows at the end of which nothing was recorded
+  // Of a scan, drop the rows at its end of which nothing was recorded; what else is missing is a
+  // hole, so that no frame moves. Of a series, drop the missing frames themselves.
+  kSkip,
 };
 
 // What the whole process may use while it ingests; see MemoryPlan in ingest/pipeline.
@@ -43,8 +46,8 @@ struct IngestOptions {
   std::string format;  // registry name; empty: detected
   OpenOptions open;
   std::optional<ScanShape> scan_shape;
-  // Scan position p takes source frame p + first frame + sync_offset: positive skips frames of the
-  // source, negative puts missing frames in front.
+  // Scan position p takes frame p + first frame + sync_offset of the acquisition: positive skips
+  // frames, negative puts missing frames in front.
   int64_t sync_offset = 0;
   // With scan_shape: the source holds more frames per row than the scan has columns, those at the
   // end of each row are fly-back. Their number follows from the number of frames.
@@ -73,13 +76,28 @@ struct ShapeCandidate {
   bool agrees = false;  // with the chosen one
 };
 
-// Which source frame belongs to which scan position. The frames of a row lie one after the other,
-// `extra_frames_per_row` more follow each row.
+// Frames that the acquisition recorded and the source does not hold. The acquisition's frames are
+// numbered from 0 with the lost ones; without gaps these are the numbers of the source's frames.
+struct FrameGap {
+  int64_t before_frame = 0;  // the source frame that follows the gap
+  int64_t first_number = 0;  // of the lost frames, in the acquisition
+  int64_t count = 0;         // at least 1
+};
+
+// The gaps that a source states, in order. kContradiction where they are no gaps between its
+// `source_frames` frames or lose more than 2^40 frames together.
+Result<std::vector<FrameGap>> NumberGaps(std::span<const MissingFrames> missing,
+                                         int64_t source_frames);
+
+// Which source frame belongs to which scan position. The acquisition's frames of a row lie one
+// after the other, `extra_frames_per_row` more follow each row.
 struct ScanMapping {
   ScanShape scan;
   int64_t source_frames = 0;
-  int64_t first_source_frame = 0;  // of scan position 0; negative: missing frames in front
+  // The acquisition's number of the frame of scan position 0; negative: missing frames in front.
+  int64_t first_source_frame = 0;
   int64_t extra_frames_per_row = 0;
+  std::vector<FrameGap> gaps = {};  // as NumberGaps gives them
 
   // -1 where the source has none.
   int64_t SourceFrame(int64_t position) const;
@@ -91,9 +109,17 @@ struct ScanMapping {
   };
   Run RunAt(int64_t position, int64_t limit) const;
 
-  int64_t MissingInFront() const;
-  int64_t MissingAtEnd() const;
-  int64_t UnusedAtEnd() const;  // source frames behind the last scan position
+  // The number of positions whose frame has a lower number in the acquisition; they are the first.
+  int64_t PositionsBefore(int64_t number) const;
+  // The number of source frames with a lower number in the acquisition; they are the first.
+  int64_t SourceFramesBefore(int64_t number) const;
+  int64_t NumberCount() const;  // frames of the acquisition: those of the source and the lost ones
+
+  int64_t MissingInFront() const;  // before the acquisition's first frame, lost or not
+  int64_t MissingAtEnd() const;    // behind the last position that has a frame
+  int64_t LostPositions() const;   // in gaps
+  int64_t UnusedInFront() const;   // source frames before the first scan position
+  int64_t UnusedAtEnd() const;     // source frames behind the last scan position
 };
 
 struct IngestPlan {
