@@ -348,7 +348,7 @@ def test_store_that_stalls(penstock, store, tmp_path):
     try:
         slow.start()
         stopped = slow.pid()
-        with mounted(penstock, slow.point, point, cache, "--upstream-timeout", "0.5") as mount:
+        with mounted(penstock, slow.point, point, cache, "--upstream-timeout", "2") as mount:
             expected = (store / BLOCK.format(0)).read_bytes()
             with open(point / BLOCK.format(0), "rb", buffering=0) as file:
                 os.stat(point / "raw")
@@ -358,14 +358,13 @@ def test_store_that_stalls(penstock, store, tmp_path):
                 for attempt in (lambda: os.pread(file.fileno(), 100, EXTENT),
                                 lambda: os.listdir(point), lambda: os.stat(point / "raw"),
                                 lambda: os.statvfs(point)):
-                    for _ in range(2):
-                        begin = time.monotonic()
-                        with pytest.raises(OSError) as failure:
-                            attempt()
-                        assert failure.value.errno == errno.EIO
-                        assert time.monotonic() - begin < 8
+                    begin = time.monotonic()
+                    with pytest.raises(OSError) as failure:
+                        attempt()
+                    assert failure.value.errno == errno.EIO
+                    assert time.monotonic() - begin < 15
                 assert len(os.listdir(f"/proc/{mount.pid()}/task")) <= threads_before
-                assert mount.counter("timeouts") >= 8
+                assert mount.counter("timeouts") >= 4
                 os.kill(stopped, signal.SIGCONT)
                 assert wait_for(lambda: answers(lambda: os.pread(file.fileno(), 100, EXTENT)))
                 assert os.pread(file.fileno(), len(expected), 0) == expected[:len(expected)]
