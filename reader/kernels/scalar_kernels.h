@@ -84,7 +84,8 @@ inline uint64_t LoadAndDiscard(const std::byte* bytes, size_t size) {
     seen ^= word;
   }
   uint64_t rest = 0;
-  std::memcpy(&rest, bytes + at, size - at);
+  if (at < size)
+    std::memcpy(&rest, bytes + at, size - at);  // no memory at all may be a null pointer
   return seen ^ rest;
 }
 
