@@ -752,7 +752,7 @@ TEST(MibFlags, NumbersThatNeverRiseAreReportedWithoutEnd) {
   const SourceDescription description = Opened(directory.Write("ones.mib", bytes));
   EXPECT_EQ(description.frame_count, 600);
   EXPECT_LT(description.anomalies.size(), 300U);
-  EXPECT_TRUE(Has(description.anomalies, Kind::kOther, "in more than 256 places"));
+  EXPECT_TRUE(Has(description.anomalies, Kind::kHeaderContradiction, "in more than 256 places"));
 }
 
 // A frame in the middle, where opening does not look, is of another kind.

@@ -16,9 +16,13 @@ def _warm(bench, threads):
                 pass
     report = json.loads(bench.run(bench.bandwidth, bench.dataset, "--threads", threads,
                                   "--repeat", bench.repeats, "--json").stdout)
-    limit = report["load_discard"]
-    rows = [Row(name.replace("_", " "), "load and discard", rates, limit)
-            for name, rates in report.items() if isinstance(rates, list) and name not in ("load_discard", "cold_direct")]
+    # The program takes the limit anew beside every operation, and forms the ratios itself.
+    repetitions = report["repetitions"]
+    rows = []
+    for name, rates in repetitions.items():
+        if name + "_ratio" in repetitions:
+            limits = [rate / ratio for rate, ratio in zip(rates, repetitions[name + "_ratio"])]
+            rows.append(Row(name.replace("_", " "), "load and discard", rates, limits))
     return Table(f"reader, warm, mmap, {threads} thread(s)", rows)
 
 
