@@ -28,7 +28,8 @@ def run(bench):
                 ours.append(bench.fio([mounted], *options))
             rows.append(Row(name, "native file", ours, theirs))
         tables.append(Table("mount, complete block, against the native file", rows,
-                            [bench.run(bench.penstock, "status", mount).stdout.strip().splitlines()[0]]))
+                            [line for line in bench.run(bench.penstock, "status", mount).stdout.splitlines()
+                             if line.startswith("passthrough")]))
     finally:
         bench.run(bench.penstock, "unmount", mount)
     return tables

@@ -104,7 +104,9 @@ class Bench:
         """GiB/s of one fio job over the files."""
         names = ":".join(str(path) for path in files)
         done = self.run("fio", "--name=read", f"--filename={names}", "--readonly", "--output-format=json",
-                        "--thread", "--group_reporting", "--file_service_type=sequential", *options)
+                        "--thread", "--group_reporting", "--file_service_type=sequential",
+                        # What is in the page cache is decided here: fio would drop it before each job.
+                        "--invalidate=0", *options)
         return json.loads(done.stdout[done.stdout.index("{"):])["jobs"][0]["read"]["bw_bytes"] / GIB
 
     @property
