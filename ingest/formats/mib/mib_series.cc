@@ -61,7 +61,8 @@ struct Candidate {
 
 class Collector {
  public:
-  Collector(fs::path opened, std::string prefix) : opened_(std::move(opened)), prefix_(std::move(prefix)) {}
+  Collector(fs::path opened, std::string prefix)
+      : opened_(std::move(opened)), prefix_(std::move(prefix)) {}
 
   Result<MibSeries> Collect(std::optional<fs::path> sidecar_path, bool sidecar_was_opened,
                             bool this_file_only);
