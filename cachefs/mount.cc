@@ -73,7 +73,7 @@ class Daemon {
     });
   }
 
-  Status Run(std::stop_token stop, const std::function<void()>& on_ready);
+  Status Run(const std::stop_token& stop, const std::function<void()>& on_ready);
 
  private:
   std::string LeaseSocket() const { return (directory_.path() / "short-circuit.sock").string(); }
@@ -99,7 +99,7 @@ class Daemon {
   std::unique_ptr<ControlServer> control_;
 };
 
-Status Daemon::Run(std::stop_token stop, const std::function<void()>& on_ready) {
+Status Daemon::Run(const std::stop_token& stop, const std::function<void()>& on_ready) {
   // The sockets first: the mount publishes their names.
   ShortCircuitServices lease_services{.upstream = upstream_,
                                       .registry = &registry_,
@@ -212,13 +212,13 @@ Json Daemon::DescribeStatus() const {
 
 }  // namespace
 
-Status RunMount(const MountOptions& options, std::stop_token stop,
+Status RunMount(const MountOptions& options, const std::stop_token& stop,
                 const std::function<void()>& on_ready) {
   PENSTOCK_ASSIGN_OR_RETURN(CacheDirectory directory, CacheDirectory::Open(options.cache));
   PENSTOCK_ASSIGN_OR_RETURN(ReplicaStore store, ReplicaStore::Open(directory.StatePath()));
   PENSTOCK_ASSIGN_OR_RETURN(const CacheLimits limits, LimitsFor(options, directory));
   Daemon daemon(options, std::move(directory), std::move(store), limits);
-  return daemon.Run(std::move(stop), on_ready);
+  return daemon.Run(stop, on_ready);
 }
 
 }  // namespace penstock::cachefs

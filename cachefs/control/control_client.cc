@@ -28,7 +28,7 @@ std::optional<std::string> Attribute(const std::filesystem::path& path, const ch
 }
 
 std::string JoinStorePath(const std::string& dataset, const std::filesystem::path& rest) {
-  const std::string below = rest == "." ? "" : rest.generic_string();
+  std::string below = rest == "." ? "" : rest.generic_string();
   if (dataset.empty() || dataset == ".") return below;
   return below.empty() ? dataset : dataset + "/" + below;
 }

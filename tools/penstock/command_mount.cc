@@ -119,6 +119,7 @@ int StartDaemon(const CommandContext& context) {
   std::vector<std::string> command = context.command_line;
   command.insert(command.end(), {"--foreground", "--ready-fd", std::to_string(ends[1])});
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (std::string& argument : command) arguments.push_back(argument.data());
   arguments.push_back(nullptr);
 

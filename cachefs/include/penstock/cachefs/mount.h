@@ -39,7 +39,7 @@ Result<MountOptions> CheckMountOptions(const MountOptions& options);
 // Mounts, calls `on_ready` once the mount answers, and serves until `stop` is requested or the file
 // system is unmounted from outside. Leaves nothing mounted when it returns; files that are still
 // open are detached. Takes options from CheckMountOptions. Blocks; one mount per process.
-Status RunMount(const MountOptions& options, std::stop_token stop,
+Status RunMount(const MountOptions& options, const std::stop_token& stop,
                 const std::function<void()>& on_ready);
 
 }  // namespace penstock::cachefs
