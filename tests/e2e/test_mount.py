@@ -246,7 +246,9 @@ def test_flipped_byte_in_the_store_is_an_error_that_names_the_extent(penstock, s
             assert os.pread(file.fileno(), 4096, 2 * EXTENT) == expected[2 * EXTENT:2 * EXTENT + 4096]
         assert mount.counter("verification_failures") >= 2  # it was fetched twice
         assert f"{BLOCK.format(1)}: extent 1" in mount.log()
-        assert os.getxattr(point / BLOCK.format(1), "user.penstock.state").startswith(b"partial")
+        # Readers are answered before the cache disk is, so the state may follow a moment later.
+        assert wait_for(lambda: os.getxattr(point / BLOCK.format(1), "user.penstock.state")
+                        .startswith(b"partial"))
         # Repaired in the store: right again, without a restart.
         flip_byte(store / BLOCK.format(1), EXTENT + 5)
         assert (point / BLOCK.format(1)).read_bytes() == expected
