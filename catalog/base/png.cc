@@ -98,9 +98,11 @@ Status CheckKeyword(const std::string& keyword) {
       .Found("'" + keyword + "'");
 }
 
-Status Write(const std::filesystem::path& path, Picture picture, size_t values,
-             size_t values_per_pixel, const std::vector<PngText>& text) {
-  const ImageShape& shape = picture.shape;
+template <typename Level>
+Status Write(const std::filesystem::path& path, ImageShape shape, int colour_type,
+             size_t values_per_pixel, std::span<const Level> pixels,
+             const std::vector<PngText>& text) {
+  const size_t values = pixels.size();
   constexpr int64_t kMaxAxis = std::numeric_limits<int32_t>::max();
   if (shape.rows <= 0 || shape.columns <= 0 || shape.rows > kMaxAxis || shape.columns > kMaxAxis ||
       values / values_per_pixel != static_cast<uint64_t>(shape.pixel_count()) ||
@@ -111,6 +113,13 @@ Status Write(const std::filesystem::path& path, Picture picture, size_t values,
                   " pixels, both positive")
         .Found(std::to_string(values) + " values");
   }
+  Picture picture{
+      .shape = shape,
+      .bit_depth = 8 * sizeof(Level),
+      .colour_type = colour_type,
+      .pixels = reinterpret_cast<const png_byte*>(pixels.data()),
+      .row_bytes = static_cast<size_t>(shape.columns) * values_per_pixel * sizeof(Level),
+      .text = {}};
   for (const PngText& chunk : text) {
     PENSTOCK_RETURN_IF_ERROR(CheckKeyword(chunk.keyword));
     png_text entry{};
@@ -131,38 +140,17 @@ Status Write(const std::filesystem::path& path, Picture picture, size_t values,
 
 Status WriteGreyPng(const std::filesystem::path& path, ImageShape shape,
                     std::span<const uint8_t> pixels, const std::vector<PngText>& text) {
-  return Write(path,
-               {.shape = shape,
-                .bit_depth = 8,
-                .colour_type = PNG_COLOR_TYPE_GRAY,
-                .pixels = pixels.data(),
-                .row_bytes = static_cast<size_t>(shape.columns),
-                .text = {}},
-               pixels.size(), 1, text);
+  return Write(path, shape, PNG_COLOR_TYPE_GRAY, 1, pixels, text);
 }
 
 Status WriteGreyPng(const std::filesystem::path& path, ImageShape shape,
                     std::span<const uint16_t> pixels, const std::vector<PngText>& text) {
-  return Write(path,
-               {.shape = shape,
-                .bit_depth = 16,
-                .colour_type = PNG_COLOR_TYPE_GRAY,
-                .pixels = reinterpret_cast<const png_byte*>(pixels.data()),
-                .row_bytes = static_cast<size_t>(shape.columns) * 2,
-                .text = {}},
-               pixels.size(), 1, text);
+  return Write(path, shape, PNG_COLOR_TYPE_GRAY, 1, pixels, text);
 }
 
 Status WriteRgbPng(const std::filesystem::path& path, ImageShape shape,
                    std::span<const uint8_t> pixels, const std::vector<PngText>& text) {
-  return Write(path,
-               {.shape = shape,
-                .bit_depth = 8,
-                .colour_type = PNG_COLOR_TYPE_RGB,
-                .pixels = pixels.data(),
-                .row_bytes = static_cast<size_t>(shape.columns) * 3,
-                .text = {}},
-               pixels.size(), 3, text);
+  return Write(path, shape, PNG_COLOR_TYPE_RGB, 3, pixels, text);
 }
 
 }  // namespace penstock

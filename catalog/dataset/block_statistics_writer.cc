@@ -80,4 +80,26 @@ Status WriteBlockStatistics(const std::filesystem::path& dataset_directory,
   return {};
 }
 
+Status CreateStatistics(const std::filesystem::path& dataset_directory, const DatasetShape& shape,
+                        const BlockGrid& grid) {
+  std::vector<SmallArray> arrays = FrameStatisticsArrays(shape);
+  for (SmallArray& array : BlockStatisticsArrays(shape, grid)) {
+    if (array.chunk_shape == array.shape) arrays.push_back(std::move(array));
+  }
+  for (const SmallArray& array : arrays) {
+    PENSTOCK_RETURN_IF_ERROR(WriteArrayPart(dataset_directory, array, 0, 0, {}));
+  }
+  return {};
+}
+
+std::vector<std::string> StatisticsFiles(const DatasetShape& shape, const BlockGrid& grid,
+                                         int64_t block) {
+  std::vector<std::string> files;
+  for (const SmallArray& array : FrameStatisticsArrays(shape)) files.push_back(array.ChunkPath());
+  for (const SmallArray& array : BlockStatisticsArrays(shape, grid)) {
+    files.push_back(array.ChunkPath(array.chunk_shape == array.shape ? 0 : block));
+  }
+  return files;
+}
+
 }  // namespace penstock

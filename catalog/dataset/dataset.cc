@@ -127,7 +127,7 @@ Result<BlockGrid> ReadGrid(const PenstockReader& reader, const DatasetShape& sha
 }
 
 Result<std::vector<BlockInfo>> ReadBlocks(const PenstockReader& reader, const DatasetShape& shape,
-                                          const BlockGrid& grid) {
+                                          const BlockGrid& grid, bool growing) {
   PENSTOCK_ASSIGN_OR_RETURN(const auto files, reader.Texts("block_file"));
   PENSTOCK_ASSIGN_OR_RETURN(const auto bytes, reader.Integers("block_bytes"));
   PENSTOCK_ASSIGN_OR_RETURN(const auto checksums, reader.Texts("block_checksum"));
@@ -151,7 +151,8 @@ Result<std::vector<BlockInfo>> ReadBlocks(const PenstockReader& reader, const Da
     if (bytes[index] < 0 || static_cast<uint64_t>(bytes[index]) != layout.file_bytes) {
       return reader.Wrong("block_bytes", std::to_string(layout.file_bytes) + where);
     }
-    if (!IsDigest(checksums[index])) {
+    const bool absent = growing && checksums[index].empty();
+    if (!absent && !IsDigest(checksums[index])) {
       return reader.Wrong("block_checksum", "32 hexadecimal digits" + where);
     }
     blocks.push_back({.relative_path = path,
@@ -234,7 +235,9 @@ Result<Dataset> Dataset::FromNexusJson(const std::filesystem::path& directory,
   if (stride < 0 || static_cast<uint64_t>(stride) != state->shape.frame_bytes()) {
     return reader.Wrong("frame_stride", std::to_string(state->shape.frame_bytes()));
   }
-  PENSTOCK_ASSIGN_OR_RETURN(state->blocks, ReadBlocks(reader, state->shape, state->grid));
+  PENSTOCK_ASSIGN_OR_RETURN(state->state, reader.Text("state"));
+  PENSTOCK_ASSIGN_OR_RETURN(
+      state->blocks, ReadBlocks(reader, state->shape, state->grid, state->state == kGrowingState));
   PENSTOCK_ASSIGN_OR_RETURN(state->frames_expected, reader.Integer("frames_expected"));
   if (state->frames_expected != state->shape.frame_count()) {
     return reader.Wrong("frames_expected", std::to_string(state->shape.frame_count()));
@@ -243,7 +246,6 @@ Result<Dataset> Dataset::FromNexusJson(const std::filesystem::path& directory,
   if (state->frames_received < 0 || state->frames_received > state->frames_expected) {
     return reader.Wrong("frames_received", "0 to " + std::to_string(state->frames_expected));
   }
-  PENSTOCK_ASSIGN_OR_RETURN(state->state, reader.Text("state"));
   state->generation = HashBytes(AsBytes(nexus_json));
   return Dataset(std::move(state));
 }

@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include "catalog/dataset/hdf5_handle.h"
 #include "penstock/base/element_type.h"
 #include "penstock/base/result.h"
 #include "penstock/dataset/description.h"
+#include "penstock/dataset/hdf5_handle.h"
 
 namespace penstock {
 

@@ -212,12 +212,29 @@ class TreeWriter {
 
 }  // namespace
 
-Status WriteNexusFile(const std::filesystem::path& dataset_directory, const Json& tree) {
+namespace {
+
+Status WriteTree(const std::filesystem::path& dataset_directory, const Json& tree,
+                 const std::filesystem::path& file) {
   const Hdf5Session session;
-  const std::filesystem::path file = dataset_directory / "data.nxs";
   Status status = TreeWriter(dataset_directory, file).Write(tree);
   if (!status.ok()) unlink(file.c_str());
   return status;
+}
+
+}  // namespace
+
+Status WriteNexusFile(const std::filesystem::path& dataset_directory, const Json& tree) {
+  return WriteTree(dataset_directory, tree, dataset_directory / "data.nxs");
+}
+
+Status ReplaceNexusFile(const std::filesystem::path& dataset_directory, const Json& tree) {
+  const std::filesystem::path part = dataset_directory / "data.nxs.part";
+  PENSTOCK_RETURN_IF_ERROR(WriteTree(dataset_directory, tree, part));
+  std::error_code problem;
+  std::filesystem::rename(part, dataset_directory / "data.nxs", problem);
+  if (problem) return Error::FromErrno(problem.value(), "cannot rename").In(part);
+  return {};
 }
 
 }  // namespace penstock

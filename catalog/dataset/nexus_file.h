@@ -18,6 +18,8 @@ inline constexpr int64_t kMaximumVirtualSources = 512;
 // Writes `dataset_directory`/data.nxs. Links to blocks become virtual, links to small arrays are
 // embedded. The same tree gives the same bytes.
 Status WriteNexusFile(const std::filesystem::path& dataset_directory, const Json& tree);
+// The same in place of a file that readers may have open, by one rename.
+Status ReplaceNexusFile(const std::filesystem::path& dataset_directory, const Json& tree);
 
 }  // namespace penstock
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "catalog/dataset/small_arrays.h"
+#include "penstock/dataset/dataset.h"
 
 namespace penstock {
 
@@ -215,6 +216,7 @@ Json SourceTable(const std::vector<SourceFileRecord>& sources) {
     table["role"].push_back(source.role);
     table["media_type"].push_back(source.media_type);
     table["bytes"].push_back(source.bytes);
+    table["modified_ns"].push_back(source.modified_ns);
     table["checksum"].push_back(source.checksum);
     table["checksum_algorithm"].push_back(source.checksum_algorithm);
   }
@@ -317,6 +319,10 @@ Status AddEvidence(EntryBuilder& builder, const DatasetDescription& description)
   for (const auto& [name, axis] : description.axes) {
     PENSTOCK_RETURN_IF_ERROR(add(SignalGroupPath(description.shape) + "/" + name, axis.evidence));
   }
+  if (!description.pixel_mask.values.empty()) {
+    PENSTOCK_RETURN_IF_ERROR(
+        add(std::string(kDetectorDynamic) + "/pixel_mask", description.pixel_mask.evidence));
+  }
   return {};
 }
 
@@ -327,7 +333,7 @@ Status AddPenstock(EntryBuilder& builder, const DatasetDescription& description,
   PENSTOCK_ASSIGN_OR_RETURN(Json * group, builder.Group("penstock"));
   Json& penstock = *group;
   penstock["layout_version"] = kLayoutVersion;
-  penstock["state"] = "sealed";
+  penstock["state"] = contents.growing ? kGrowingState : "sealed";
   penstock["name"] = description.name;
   penstock["source_format"] = description.source_format;
   if (shape.scan.is_series) {
@@ -384,7 +390,8 @@ std::string_view AnomalyKindName(AnomalyKind kind) {
   return "other";
 }
 
-Result<Json> MakeNexusTree(const DatasetDescription& description, const DatasetContents& contents) {
+Result<Json> MakeNexusTree(const DatasetDescription& description, const DatasetContents& contents,
+                           const std::vector<SmallArray>& frame_headers) {
   Json root{{"@NX_class", "NXroot"},
             {"@default", "entry1"},
             {"@creator", "penstock"},
@@ -406,8 +413,20 @@ Result<Json> MakeNexusTree(const DatasetDescription& description, const DatasetC
   PENSTOCK_RETURN_IF_ERROR(AddSources(builder, description));
   PENSTOCK_ASSIGN_OR_RETURN(Json * detector, builder.Group(kDetectorDynamic));
   (*detector)[">image_key"] = LinkToArray(ImageKeyArray(description.shape));
+  const PixelMask& mask = description.pixel_mask;
+  if (!mask.values.empty()) {
+    (*detector)[">pixel_mask"] = LinkToArray(PixelMaskArray(description.shape));
+    if (mask.applied) (*detector)["pixel_mask_applied"] = *mask.applied;
+  }
   PENSTOCK_RETURN_IF_ERROR(AddStatistics(builder, description));
   PENSTOCK_RETURN_IF_ERROR(AddPenstock(builder, description, contents));
+  if (!frame_headers.empty()) {
+    Json headers{{"@NX_class", "NXcollection"}};
+    for (const SmallArray& array : frame_headers) {
+      headers[">" + BaseName(array.name)] = LinkToArray(array);
+    }
+    entry["penstock"]["frame_header"] = std::move(headers);
+  }
   entry["measurement"]["@default"] = "event1";
   entry["measurement"]["event1"]["@default"] = "image1";
   entry["measurement"]["event1"]["image1"]["@default"] =

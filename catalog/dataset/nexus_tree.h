@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "catalog/dataset/small_arrays.h"
 #include "penstock/base/result.h"
 #include "penstock/dataset/dataset_writer.h"
 #include "penstock/dataset/description.h"
@@ -30,7 +31,9 @@ std::string_view NexusClassOf(std::string_view path);
 std::vector<std::string> AbsentNxemFields(const Json& entry);
 
 // kInvalidArgument where a fact's path cannot be one ("", "a//b", a path through a field).
-Result<Json> MakeNexusTree(const DatasetDescription& description, const DatasetContents& contents);
+// `frame_headers`: those of the arrays that the dataset has.
+Result<Json> MakeNexusTree(const DatasetDescription& description, const DatasetContents& contents,
+                           const std::vector<SmallArray>& frame_headers);
 
 }  // namespace penstock
 

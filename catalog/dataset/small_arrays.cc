@@ -84,6 +84,15 @@ SmallArray ImageKeyArray(const DatasetShape& shape) {
   return array;
 }
 
+SmallArray PixelMaskArray(const DatasetShape& shape) {
+  SmallArray array = OneChunk("pixel_mask", ElementType::kUint32,
+                              {shape.signal.rows, shape.signal.columns}, {"axis_j", "axis_i"});
+  array.attributes = {{"long_name",
+                       "bits: 0 no sensor or no data, 1 dead, 2 under-responding, 3 "
+                       "over-responding, 4 noisy"}};
+  return array;
+}
+
 SmallArray ExtentChecksumArray(const DatasetShape& shape, const BlockGrid& grid) {
   const int64_t extents = BlockLayout::Of(shape, grid, 0).extent_count();  // no block is larger
   SmallArray array = OneChunk("extent_checksum", ElementType::kUint64,
@@ -114,6 +123,32 @@ std::vector<SmallArray> FrameStatisticsArrays(const DatasetShape& shape) {
                                  array("sum_sq", SumOfSquaresType(shape.element_type))};
   if (!IsInteger(shape.element_type)) arrays.push_back(array("nan_count", ElementType::kUint64));
   return arrays;
+}
+
+std::vector<SmallArray> FrameHeaderArrays(const DatasetShape& shape) {
+  const auto array = [&shape](const char* name, const char* units, const char* long_name) {
+    SmallArray made = OneChunk(std::string("frame_header/") + name, ElementType::kInt64,
+                               NavigationExtents(shape), NavigationAxisNames(shape));
+    made.fill_value = -1;
+    made.attributes = {{"units", units}, {"long_name", long_name}};
+    return made;
+  };
+  return {array("source_frame", "", "number of the frame in the vendor's files, -1: missing"),
+          array("sequence_number", "", "number that the camera gave the frame, -1: unknown"),
+          array("count_time", "ns", "exposure of the frame, -1: unknown"),
+          array("start_time", "ns", "time since 1970-01-01T00:00:00Z, -1: unknown")};
+}
+
+std::vector<SmallArray> PresentFrameHeaderArrays(const std::filesystem::path& dataset_directory,
+                                                 const DatasetShape& shape) {
+  std::vector<SmallArray> present;
+  for (SmallArray& array : FrameHeaderArrays(shape)) {
+    std::error_code problem;
+    if (std::filesystem::exists(dataset_directory / array.ChunkPath(), problem)) {
+      present.push_back(std::move(array));
+    }
+  }
+  return present;
 }
 
 bool KeepsSumPatterns(const DatasetShape& shape, const BlockGrid& grid) {

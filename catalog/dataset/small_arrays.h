@@ -42,8 +42,16 @@ std::vector<int64_t> NavigationExtents(const DatasetShape& shape);
 std::vector<int64_t> AxisExtents(const DatasetShape& shape);
 
 SmallArray ImageKeyArray(const DatasetShape& shape);
+SmallArray PixelMaskArray(const DatasetShape& shape);
 SmallArray ExtentChecksumArray(const DatasetShape& shape, const BlockGrid& grid);
 SmallArray AxisArray(const std::string& axis, int64_t extent, const AxisCalibration& calibration);
+
+// In frame_header, int64: source_frame, sequence_number, count_time, start_time. A dataset has
+// those of which its source says something.
+std::vector<SmallArray> FrameHeaderArrays(const DatasetShape& shape);
+// Those whose files are there.
+std::vector<SmallArray> PresentFrameHeaderArrays(const std::filesystem::path& dataset_directory,
+                                                 const DatasetShape& shape);
 
 // Empty for complex pixels. Names in statistics/frame: minimum_value, maximum_value, sum, sum_sq
 // and, for floating pixels, nan_count.

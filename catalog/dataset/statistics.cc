@@ -1,6 +1,7 @@
 #include "penstock/dataset/statistics.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <utility>
 
@@ -62,7 +63,7 @@ class PixelAccumulator {
   virtual ~PixelAccumulator() = default;
   virtual FrameStatistics Add(std::span<const std::byte> pixels) = 0;
   virtual void CollectHistogram(std::vector<uint64_t>& histogram) = 0;
-  virtual void CollectSumPattern(std::vector<double>& pattern) = 0;
+  virtual void VisitSumPattern(const BlockStatistics::PatternVisitor& visit) = 0;
 };
 
 namespace {
@@ -120,13 +121,24 @@ class TypedAccumulator final : public PixelAccumulator {
     std::copy_n(histogram_.counts().begin(), histogram.size(), histogram.begin());
   }
 
-  void CollectSumPattern(std::vector<double>& pattern) override {
-    if (flushed_.empty()) {
-      pattern.assign(pattern_.begin(), pattern_.end());
-      return;
+  void VisitSumPattern(const BlockStatistics::PatternVisitor& visit) override {
+    if (!flushed_.empty()) {
+      FlushPattern();
+      return visit(0, flushed_);
     }
-    FlushPattern();
-    pattern = flushed_;
+    std::array<double, kChunkPixels> part;
+    for (size_t first = 0; first < pattern_.size(); first += kChunkPixels) {
+      const size_t count = std::min(kChunkPixels, pattern_.size() - first);
+      std::copy_n(pattern_.begin() + static_cast<std::ptrdiff_t>(first), count, part.begin());
+      visit(static_cast<int64_t>(first), std::span(part).first(count));
+    }
+  }
+
+  static uint64_t MemoryBytes(uint64_t pixels, int64_t block_frames) {
+    const bool flushes =
+        statistics::kIsNarrow<T> && static_cast<uint64_t>(block_frames) >= kFramesBeforeFlush;
+    return pixels * (sizeof(PatternSum<T>) + (flushes ? sizeof(double) : 0)) +
+           sizeof(TypedAccumulator);
   }
 
  private:
@@ -205,6 +217,20 @@ BlockStatistics::BlockStatistics(const DatasetShape& shape, const BlockRegion& r
   state_->histogram.resize(HistogramBins(shape.element_type));
 }
 
+uint64_t BlockStatistics::MemoryBytes(const DatasetShape& shape, int64_t block_frames) {
+  const auto pixels = static_cast<uint64_t>(shape.signal.pixel_count());
+  const uint64_t pattern =
+      VisitElementType(shape.element_type, [pixels, block_frames](auto element) -> uint64_t {
+        using T = decltype(element);
+        if constexpr (std::is_arithmetic_v<T>) {
+          return TypedAccumulator<T>::MemoryBytes(pixels, block_frames);
+        } else {
+          return 0;
+        }
+      });
+  return pattern + static_cast<uint64_t>(block_frames) * (sizeof(FrameStatistics) + 1);
+}
+
 BlockStatistics::~BlockStatistics() = default;
 BlockStatistics::BlockStatistics(BlockStatistics&&) noexcept = default;
 BlockStatistics& BlockStatistics::operator=(BlockStatistics&&) noexcept = default;
@@ -228,10 +254,17 @@ const std::vector<uint64_t>& BlockStatistics::histogram() const {
 }
 
 const std::vector<double>& BlockStatistics::sum_pattern() const {
-  if (state_->accumulator != nullptr && state_->sum_pattern.empty()) {
-    state_->accumulator->CollectSumPattern(state_->sum_pattern);
+  std::vector<double>& pattern = state_->sum_pattern;
+  if (pattern.empty()) {
+    VisitSumPattern([&pattern](int64_t /*first_pixel*/, std::span<const double> sums) {
+      pattern.insert(pattern.end(), sums.begin(), sums.end());
+    });
   }
-  return state_->sum_pattern;
+  return pattern;
+}
+
+void BlockStatistics::VisitSumPattern(const PatternVisitor& visit) const {
+  if (state_->accumulator != nullptr) state_->accumulator->VisitSumPattern(visit);
 }
 
 }  // namespace penstock

@@ -33,10 +33,19 @@ Status CheckContents(const std::filesystem::path& directory, const DatasetDescri
                std::to_string(contents.statistics.size()) + " block statistics, " +
                std::to_string(contents.image_key.size()) + " image keys");
   }
+  const PixelMask& mask = description.pixel_mask;
+  const auto pixels = static_cast<size_t>(description.shape.signal.pixel_count());
+  if (!mask.values.empty() && mask.values.size() != pixels) {
+    return Error::Internal("the pixel mask does not fit the frames")
+        .In(directory)
+        .Expected(std::to_string(pixels) + " pixels")
+        .Found(std::to_string(mask.values.size()));
+  }
   for (size_t block = 0; block < blocks; ++block) {
     const BlockLayout layout =
         BlockLayout::Of(description.shape, description.grid, static_cast<int64_t>(block));
     const BlockRecord& record = contents.blocks[block];
+    if (contents.growing && record.checksum.empty() && record.extent_checksum.empty()) continue;
     if (record.block == static_cast<int64_t>(block) && record.bytes == layout.file_bytes &&
         record.extent_checksum.size() == static_cast<size_t>(layout.extent_count())) {
       continue;
@@ -46,6 +55,15 @@ Status CheckContents(const std::filesystem::path& directory, const DatasetDescri
         .At("block " + std::to_string(block));
   }
   return {};
+}
+
+std::vector<uint64_t> ExtentChecksums(const SmallArray& array, const DatasetContents& contents) {
+  std::vector<uint64_t> values(static_cast<size_t>(array.shape[0] * array.shape[1]));
+  for (const BlockRecord& record : contents.blocks) {
+    std::copy(record.extent_checksum.begin(), record.extent_checksum.end(),
+              values.begin() + record.block * array.shape[1]);
+  }
+  return values;
 }
 
 Status WriteSmallArrays(const std::filesystem::path& directory,
@@ -59,12 +77,14 @@ Status WriteSmallArrays(const std::filesystem::path& directory,
   PENSTOCK_RETURN_IF_ERROR(WriteArrayPart(directory, ImageKeyArray(shape), 0, 0,
                                           std::as_bytes(std::span(contents.image_key))));
 
-  const SmallArray checksums = ExtentChecksumArray(shape, grid);
-  std::vector<uint64_t> values(static_cast<size_t>(grid.block_count() * checksums.shape[1]));
-  for (const BlockRecord& record : contents.blocks) {
-    std::copy(record.extent_checksum.begin(), record.extent_checksum.end(),
-              values.begin() + record.block * checksums.shape[1]);
+  if (!description.pixel_mask.values.empty()) {
+    PENSTOCK_RETURN_IF_ERROR(
+        WriteArrayPart(directory, PixelMaskArray(shape), 0, 0,
+                       std::as_bytes(std::span(description.pixel_mask.values))));
   }
+
+  const SmallArray checksums = ExtentChecksumArray(shape, grid);
+  const std::vector<uint64_t> values = ExtentChecksums(checksums, contents);
   PENSTOCK_RETURN_IF_ERROR(
       WriteArrayPart(directory, checksums, 0, 0, std::as_bytes(std::span(values))));
 
@@ -120,14 +140,54 @@ Result<ChecksumList> HashEverything(const std::filesystem::path& directory,
   return digests;
 }
 
+// Of an array of one chunk, by one rename.
+template <typename T>
+Status ReplaceArray(const std::filesystem::path& directory, const SmallArray& array,
+                    const std::vector<T>& values) {
+  const std::span<const std::byte> bytes = std::as_bytes(std::span(values));
+  return WriteFileAtomically(directory / array.ChunkPath(),
+                             {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
 }  // namespace
+
+Status WriteGrowingDescription(const std::filesystem::path& dataset_directory,
+                               const DatasetDescription& description,
+                               const DatasetContents& contents) {
+  PENSTOCK_RETURN_IF_ERROR(CheckContents(dataset_directory, description, contents));
+  PENSTOCK_RETURN_IF_ERROR(WriteSmallArrays(dataset_directory, description, contents));
+  PENSTOCK_RETURN_IF_ERROR(WriteZarrMetadata(dataset_directory, description));
+  PENSTOCK_ASSIGN_OR_RETURN(const Json tree, MakeNexusTree(description, contents, {}));
+  PENSTOCK_RETURN_IF_ERROR(WriteNewFile(dataset_directory / "nexus.json", JsonText(tree)));
+  if (description.grid.block_count() > kMaximumVirtualSources) return {};
+  return WriteNexusFile(dataset_directory, tree);
+}
+
+Status UpdateGrowingDescription(const std::filesystem::path& dataset_directory,
+                                const DatasetDescription& description,
+                                const DatasetContents& contents) {
+  PENSTOCK_RETURN_IF_ERROR(CheckContents(dataset_directory, description, contents));
+  const SmallArray extents = ExtentChecksumArray(description.shape, description.grid);
+  PENSTOCK_RETURN_IF_ERROR(
+      ReplaceArray(dataset_directory, extents, ExtentChecksums(extents, contents)));
+  PENSTOCK_ASSIGN_OR_RETURN(const Json tree, MakeNexusTree(description, contents, {}));
+  PENSTOCK_RETURN_IF_ERROR(WriteFileAtomically(dataset_directory / "nexus.json", JsonText(tree)));
+  // Last, but for data.nxs, which takes it in.
+  PENSTOCK_RETURN_IF_ERROR(
+      ReplaceArray(dataset_directory, ImageKeyArray(description.shape), contents.image_key));
+  if (description.grid.block_count() > kMaximumVirtualSources) return {};
+  return ReplaceNexusFile(dataset_directory, tree);
+}
 
 Status WriteDescription(const std::filesystem::path& dataset_directory,
                         const DatasetDescription& description, const DatasetContents& contents) {
   PENSTOCK_RETURN_IF_ERROR(CheckContents(dataset_directory, description, contents));
   PENSTOCK_RETURN_IF_ERROR(WriteSmallArrays(dataset_directory, description, contents));
   PENSTOCK_RETURN_IF_ERROR(WriteZarrMetadata(dataset_directory, description));
-  PENSTOCK_ASSIGN_OR_RETURN(const Json tree, MakeNexusTree(description, contents));
+  PENSTOCK_ASSIGN_OR_RETURN(
+      const Json tree,
+      MakeNexusTree(description, contents,
+                    PresentFrameHeaderArrays(dataset_directory, description.shape)));
   PENSTOCK_RETURN_IF_ERROR(WriteNewFile(dataset_directory / "nexus.json", JsonText(tree)));
   if (description.grid.block_count() <= kMaximumVirtualSources) {
     PENSTOCK_RETURN_IF_ERROR(WriteNexusFile(dataset_directory, tree));

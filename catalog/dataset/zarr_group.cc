@@ -125,9 +125,20 @@ Status WriteZarrMetadata(const std::filesystem::path& dataset_directory,
       nodes.emplace_back(array.name, SmallArrayMetadata(array));
     }
   }
+  const std::vector<SmallArray> header_arrays = PresentFrameHeaderArrays(dataset_directory, shape);
+  if (!header_arrays.empty()) {
+    nodes.emplace_back("frame_header", GroupMetadata({{"NX_class", "NXcollection"}}));
+    for (const SmallArray& array : header_arrays) {
+      nodes.emplace_back(array.name, SmallArrayMetadata(array));
+    }
+  }
   for (const SmallArray& array :
        {ImageKeyArray(shape), ExtentChecksumArray(shape, description.grid)}) {
     nodes.emplace_back(array.name, SmallArrayMetadata(array));
+  }
+  if (!description.pixel_mask.values.empty()) {
+    const SmallArray mask = PixelMaskArray(shape);
+    nodes.emplace_back(mask.name, SmallArrayMetadata(mask));
   }
 
   const std::filesystem::path group = dataset_directory / "data.zarr";

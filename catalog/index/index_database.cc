@@ -59,6 +59,11 @@ bool IsNumeric(const EntryFact& fact) {
 }  // namespace
 
 struct IndexDatabase::State {
+  // What RocksDB has opened, if it has.
+  static Result<std::unique_ptr<State>> Adopt(const rocksdb::Status& status, rocksdb::DB* database,
+                                              const std::filesystem::path& directory,
+                                              uint64_t minimum_sequence);
+
   std::filesystem::path directory;
   std::unique_ptr<rocksdb::DB> database;
   bool building = false;
@@ -160,15 +165,23 @@ Status CheckSequence(const rocksdb::DB& database, uint64_t minimum_sequence,
 
 }  // namespace
 
-Result<IndexDatabase> IndexDatabase::Open(const std::filesystem::path& directory,
-                                          uint64_t minimum_sequence) {
-  rocksdb::DB* database = nullptr;
-  const rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), directory, &database);
+Result<std::unique_ptr<IndexDatabase::State>> IndexDatabase::State::Adopt(
+    const rocksdb::Status& status, rocksdb::DB* database, const std::filesystem::path& directory,
+    uint64_t minimum_sequence) {
   if (!status.ok()) return FromRocksDb(status, directory, "cannot open");
   auto state = std::make_unique<State>();
   state->directory = directory;
   state->database.reset(database);
   PENSTOCK_RETURN_IF_ERROR(CheckSequence(*database, minimum_sequence, directory));
+  return state;
+}
+
+Result<IndexDatabase> IndexDatabase::Open(const std::filesystem::path& directory,
+                                          uint64_t minimum_sequence) {
+  rocksdb::DB* database = nullptr;
+  const rocksdb::Status status = rocksdb::DB::Open(MakeOptions(), directory, &database);
+  PENSTOCK_ASSIGN_OR_RETURN(auto state,
+                            State::Adopt(status, database, directory, minimum_sequence));
   return IndexDatabase(std::move(state));
 }
 
@@ -176,11 +189,8 @@ Result<IndexDatabase> IndexDatabase::OpenReadOnly(const std::filesystem::path& d
                                                   uint64_t minimum_sequence) {
   rocksdb::DB* database = nullptr;
   const rocksdb::Status status = rocksdb::DB::OpenForReadOnly(MakeOptions(), directory, &database);
-  if (!status.ok()) return FromRocksDb(status, directory, "cannot open");
-  auto state = std::make_unique<State>();
-  state->directory = directory;
-  state->database.reset(database);
-  PENSTOCK_RETURN_IF_ERROR(CheckSequence(*database, minimum_sequence, directory));
+  PENSTOCK_ASSIGN_OR_RETURN(auto state,
+                            State::Adopt(status, database, directory, minimum_sequence));
   return IndexDatabase(std::move(state));
 }
 

@@ -97,6 +97,7 @@ std::vector<SourceFileRecord> Sources(const Json& table) {
          .role = TextOf(Cell(table, "role", i)),
          .media_type = TextOf(Cell(table, "media_type", i)),
          .bytes = static_cast<uint64_t>(std::max<int64_t>(0, Integer(Cell(table, "bytes", i), 0))),
+         .modified_ns = Integer(Cell(table, "modified_ns", i), 0),
          .checksum = TextOf(Cell(table, "checksum", i)),
          .checksum_algorithm = TextOf(Cell(table, "checksum_algorithm", i))});
   }

@@ -19,10 +19,14 @@
 
 namespace penstock {
 
+// Dataset::state() while the acquisition is being written. Blocks are there or not; image_key is 3
+// for every frame of those that are not.
+inline constexpr char kGrowingState[] = "growing";
+
 struct BlockInfo {
   std::string relative_path;  // "data.zarr/real/c/0/0/0/0"
   uint64_t bytes = 0;
-  std::string checksum;  // XXH3-128, 32 digits
+  std::string checksum;  // XXH3-128, 32 digits; "": not there yet, in a growing dataset
   BlockRegion region;
 };
 
@@ -42,7 +46,7 @@ class Dataset {
   BlockLayout LayoutOfBlock(int64_t block) const;
   int64_t frames_expected() const;
   int64_t frames_received() const;
-  const std::string& state() const;  // "sealed"
+  const std::string& state() const;  // "sealed", or "growing" while it is being written
   // Changes whenever the dataset is written anew: XXH3-128 over nexus.json.
   const std::string& generation() const;
   const Json& nexus() const;

@@ -72,17 +72,43 @@ Status WriteBlockStatistics(const std::filesystem::path& dataset_directory,
 
 // Everything per dataset that WriteDescription needs besides the description.
 struct DatasetContents {
-  std::vector<BlockRecord> blocks;  // in block order, all of them
+  // In block order, all of them; of a growing dataset, blocks that are not there yet have neither
+  // checksum nor extent checksums.
+  std::vector<BlockRecord> blocks;
   // In block order, or empty where WriteBlockStatistics was called for every block (which is what
   // keeps memory bounded for large datasets).
   std::vector<BlockStatistics> statistics;
   std::vector<int32_t> image_key;  // per frame in scan order: 0 valid, 3 invalid
+  bool growing = false;            // the acquisition is still being written
 };
 
 // Writes the Zarr metadata and small arrays, nexus.json, data.nxs (up to 512 blocks) and last
 // checksums.xxh128 over every file present, previews included. Files are synced.
 Status WriteDescription(const std::filesystem::path& dataset_directory,
                         const DatasetDescription& description, const DatasetContents& contents);
+
+// The same for a dataset that readers may open while it is being written (docs/layout.md, "Growing
+// datasets"): nexus.json says so, blocks may be absent, there are no checksums.xxh128. For a
+// staging directory. Precondition: contents.growing, contents.statistics empty.
+Status WriteGrowingDescription(const std::filesystem::path& dataset_directory,
+                               const DatasetDescription& description,
+                               const DatasetContents& contents);
+
+// Brings a growing dataset that is published already up to date, each file by one rename, in an
+// order that lets no reader see a frame as valid whose block is not there. Precondition: the block
+// files of `contents` are in their places.
+Status UpdateGrowingDescription(const std::filesystem::path& dataset_directory,
+                                const DatasetDescription& description,
+                                const DatasetContents& contents);
+
+// The files of data.zarr/statistics in their full size, of zeros, where they are not there yet.
+Status CreateStatistics(const std::filesystem::path& dataset_directory, const DatasetShape& shape,
+                        const BlockGrid& grid);
+
+// The files in which WriteBlockStatistics leaves what it says of one block, relative to the
+// dataset; most of them are shared by all blocks.
+std::vector<std::string> StatisticsFiles(const DatasetShape& shape, const BlockGrid& grid,
+                                         int64_t block);
 
 }  // namespace penstock
 

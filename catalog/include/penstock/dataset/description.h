@@ -39,6 +39,15 @@ struct AxisCalibration {
   std::string evidence;
 };
 
+// Detector pixels that are not to be used in any frame, by the bits of NXdetector's pixel_mask: 0
+// no sensor or no data there, 1 dead, 2 under-responding, 3 over-responding, 4 noisy; zero is good.
+struct PixelMask {
+  std::vector<uint32_t> values;  // per pixel in C order; empty: nothing is known
+  // The frames as stored already have these pixels set to a constant.
+  std::optional<bool> applied;
+  std::string evidence;
+};
+
 // A file that the dataset was made from.
 struct SourceFileRecord {
   std::string path;        // as given, for provenance only
@@ -46,6 +55,7 @@ struct SourceFileRecord {
   std::string role;        // "frames", "header", "metadata", "dark", ...
   std::string media_type;  // "application/x-medipix-mib"
   uint64_t bytes = 0;
+  int64_t modified_ns = 0;         // time of the last modification, UNIX; 0 where unknown
   std::string checksum;            // "" where not computed
   std::string checksum_algorithm;  // see docs/layout.md, "Source digests"
 };
@@ -109,6 +119,7 @@ struct DatasetDescription {
   std::vector<VendorHeader> vendor_headers;
   std::vector<Anomaly> anomalies;
   OrientationRecord orientation;
+  PixelMask pixel_mask;
   std::vector<HistoryEntry> history;
   int64_t source_frames = 0;  // frames in the source, which may differ from the scan's
 };

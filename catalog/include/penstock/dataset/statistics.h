@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -39,11 +40,13 @@ struct FrameStatistics {
 std::vector<double> HistogramEdges(ElementType type);
 
 // Collects one block, frame after frame, on the decoded tile while it is hot in the cache.
-// Complex types give no statistics. Not thread-safe, const methods included (histogram and
-// sum_pattern collect when they are asked): one accumulator per worker.
+// Complex types give no statistics. Not thread-safe, const methods included (they collect when they
+// are asked): one accumulator per worker.
 class BlockStatistics {
  public:
   explicit BlockStatistics(const DatasetShape& shape, const BlockRegion& region);
+  // What one holds for blocks of so many frames, without sum_pattern's copy.
+  static uint64_t MemoryBytes(const DatasetShape& shape, int64_t block_frames);
   ~BlockStatistics();
   BlockStatistics(BlockStatistics&&) noexcept;
   BlockStatistics& operator=(BlockStatistics&&) noexcept;
@@ -57,6 +60,10 @@ class BlockStatistics {
   const std::vector<uint64_t>& histogram() const;
   // Sum over the present frames, one value per pixel; exact below 2^53.
   const std::vector<double>& sum_pattern() const;
+  // The same a part at a time, in order, without a copy of the whole: frames may be so large that
+  // there is no room for one. No part for complex types.
+  using PatternVisitor = std::function<void(int64_t first_pixel, std::span<const double> sums)>;
+  void VisitSumPattern(const PatternVisitor& visit) const;
 
  private:
   struct State;

@@ -44,7 +44,7 @@ class Hdf5Handle {
 };
 
 // Holds the process-wide lock of penstock's use of HDF5 and keeps the library from printing its
-// error stack, while it lives.
+// error stack, while it lives. A thread may hold several.
 class Hdf5Session {
  public:
   Hdf5Session();
@@ -52,8 +52,14 @@ class Hdf5Session {
   Hdf5Session(const Hdf5Session&) = delete;
   Hdf5Session& operator=(const Hdf5Session&) = delete;
 
+  // To be called in the child of a fork whose parent held a session: the lock belongs to a thread
+  // that the child does not have, and there is nobody to be kept out. From then on the process ends
+  // with kOutOfMemoryStatus where the library cannot allocate what a file asks for.
+  static void AfterForkInChild();
+  static constexpr int kOutOfMemoryStatus = 3;
+
  private:
-  std::unique_lock<std::mutex> lock_;
+  std::unique_lock<std::recursive_mutex> lock_;
   H5E_auto2_t function_ = nullptr;
   void* data_ = nullptr;
 };

@@ -1,4 +1,4 @@
-#include "reader/io/read_queue.h"
+#include "penstock/base/read_queue.h"
 
 #include <liburing.h>
 #include <unistd.h>

@@ -1,8 +1,8 @@
 // Reads under way at the same time, behind one interface: io_uring, or pread where the kernel has
 // none.
 
-#ifndef PENSTOCK_READER_IO_READ_QUEUE_H_
-#define PENSTOCK_READER_IO_READ_QUEUE_H_
+#ifndef PENSTOCK_BASE_READ_QUEUE_H_
+#define PENSTOCK_BASE_READ_QUEUE_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -37,4 +37,4 @@ std::unique_ptr<ReadQueue> MakePreadQueue();
 
 }  // namespace penstock
 
-#endif  // PENSTOCK_READER_IO_READ_QUEUE_H_
+#endif  // PENSTOCK_BASE_READ_QUEUE_H_
