@@ -78,11 +78,12 @@ std::vector<Partition> MakePartitions(const Dataset& dataset, int64_t frames_eac
 class Pass {
  public:
   Pass(const Dataset& dataset, const std::vector<int32_t>& image_key,
-       const ReadOptions& read_options, LeaseClient* leases, std::span<Reduction* const> reductions,
-       const PassOptions& options)
+       const ReadOptions& read_options, LeaseClient* leases, ExtentVerifier* verifier,
+       std::span<Reduction* const> reductions, const PassOptions& options)
       : dataset_(dataset),
         read_options_(read_options),
         leases_(leases),
+        verifier_(verifier),
         reductions_(reductions),
         options_(options),
         plan_(MakePlan(dataset.shape(), options)),
@@ -130,11 +131,13 @@ class Pass {
   }
 
   void Work() {
-    FrameReader frames(dataset_, read_options_, leases_);
+    FrameReader frames(dataset_, read_options_, leases_, verifier_);
+    int64_t verified = 0;
     while (auto task = Take()) {
       Status status = Process(frames, task->first, task->second);
       if (!status.ok()) return Fail(std::move(status).error());
-      Deliver(frames, task->first, std::move(task->second));
+      Deliver(frames, task->first, std::move(task->second),
+              frames.extents_verified() - std::exchange(verified, frames.extents_verified()));
     }
   }
 
@@ -160,12 +163,22 @@ class Pass {
     for (size_t i = 0; i < reductions_.size(); ++i) {
       reductions_[i]->BeginPartition(*states[i], partition);
     }
+    // A block that a growing dataset has not got yet: none of its frames is valid. That it may have
+    // come since makes no difference to what was promised by image_key.
+    const bool absent = dataset_.blocks()[static_cast<size_t>(partition.block)].checksum.empty();
+    if (absent && !AnyValid(partition)) return Status::Ok();
     PENSTOCK_RETURN_IF_ERROR(frames.Start(partition));
     while (true) {
       PENSTOCK_ASSIGN_OR_RETURN(const FrameRun run, frames.Next());
       if (run.frame_count == 0) return Status::Ok();
       PENSTOCK_RETURN_IF_ERROR(ProcessRun(run, states));
     }
+  }
+
+  bool AnyValid(const Partition& partition) const {
+    const auto first = valid_.begin() + static_cast<ptrdiff_t>(partition.frames.first);
+    const auto last = valid_.begin() + static_cast<ptrdiff_t>(partition.frames.last);
+    return std::find(first, last, 1) != last;
   }
 
   Status ProcessRun(const FrameRun& run, const States& states) {
@@ -200,9 +213,11 @@ class Pass {
   }
 
   // Hands a finished partition over; merges it, and those that waited for it, when it is its turn.
-  void Deliver(const FrameReader& frames, const Partition& partition, States states) {
+  void Deliver(const FrameReader& frames, const Partition& partition, States states,
+               int64_t extents_verified) {
     const std::lock_guard lock(mutex_);
     ++summary_.partitions;
+    summary_.extents_verified += extents_verified;
     switch (frames.backend()) {
       case Backend::kMmap:
         ++summary_.partitions_mapped;
@@ -244,6 +259,7 @@ class Pass {
   const Dataset& dataset_;
   const ReadOptions& read_options_;
   LeaseClient* const leases_;
+  ExtentVerifier* const verifier_;
   const std::span<Reduction* const> reductions_;
   const PassOptions& options_;
   PassPlan plan_;
@@ -265,7 +281,8 @@ class Pass {
 
 Result<PassSummary> Reader::Run(std::span<Reduction* const> reductions,
                                 const PassOptions& options) const {
-  Pass pass(dataset(), image_key(), state_->options, state_->leases.get(), reductions, options);
+  Pass pass(dataset(), image_key(), state_->options, state_->leases.get(), state_->verifier.get(),
+            reductions, options);
   return pass.Run();
 }
 

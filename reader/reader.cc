@@ -49,8 +49,12 @@ Result<Reader> Reader::Open(const std::filesystem::path& path, const ReadOptions
         .Found(fmt::format("{}", image_key.size()));
   }
   auto leases = options.use_leases ? LeaseClient::ForDataset(path) : nullptr;
-  return Reader(std::make_shared<const State>(
-      State{std::move(dataset), std::move(image_key), options, std::move(leases)}));
+  std::unique_ptr<ExtentVerifier> verifier;
+  if (options.verify && leases == nullptr) {
+    PENSTOCK_ASSIGN_OR_RETURN(verifier, ExtentVerifier::Create(dataset));
+  }
+  return Reader(std::make_shared<const State>(State{
+      std::move(dataset), std::move(image_key), options, std::move(leases), std::move(verifier)}));
 }
 
 const Dataset& Reader::dataset() const { return state_->dataset; }
@@ -71,9 +75,9 @@ Result<std::vector<std::byte>> Reader::ReadFrame(int64_t frame) const {
         .Expected("image_key 0")
         .Found(fmt::format("{}", image_key()[static_cast<size_t>(frame)]));
   }
-  FrameReader reader(dataset(), state_->options, state_->leases.get());
+  FrameReader reader(dataset(), state_->options, state_->leases.get(), state_->verifier.get());
   const int64_t block = BlockOfFrame(shape, dataset().grid(), frame);
-  PENSTOCK_RETURN_IF_ERROR(reader.Start({0, block, {frame, frame + 1}}));
+  PENSTOCK_RETURN_IF_ERROR(reader.Start({0, block, {frame, frame + 1}}, /*alone=*/true));
   PENSTOCK_ASSIGN_OR_RETURN(const FrameRun run, reader.Next());
   return std::vector<std::byte>(run.pixels, run.pixels + shape.frame_bytes());
 }

@@ -9,6 +9,7 @@
 
 #include "penstock/dataset/dataset.h"
 #include "penstock/reader/reader.h"
+#include "reader/io/extent_verifier.h"
 #include "reader/io/lease_client.h"
 
 namespace penstock {
@@ -17,7 +18,8 @@ struct Reader::State {
   Dataset dataset;
   std::vector<int32_t> image_key;
   ReadOptions options;
-  std::unique_ptr<LeaseClient> leases;  // null away from a mount
+  std::unique_ptr<LeaseClient> leases;       // null away from a mount
+  std::unique_ptr<ExtentVerifier> verifier;  // null where nothing is verified
 };
 
 }  // namespace penstock

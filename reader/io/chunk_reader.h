@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "penstock/base/aligned_buffer.h"
+#include "penstock/base/read_queue.h"
 #include "penstock/base/result.h"
-#include "reader/io/read_queue.h"
 
 namespace penstock {
 

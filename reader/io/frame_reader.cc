@@ -14,10 +14,21 @@ namespace {
 // Below this share of pages in memory a partition is read past the page cache.
 constexpr double kResidentEnough = 0.9;
 
+// Of a mapped partition that is verified on the way, so that what was hashed is still in the cache
+// when it is processed. The number of frames keeps tiles whole.
+constexpr uint64_t kVerifiedRunBytes = uint64_t{4} << 20;
+constexpr uint64_t kVerifiedRunFrames = 32;
+
+int64_t FramesOfVerifiedRun(uint64_t frame_bytes) {
+  const uint64_t groups = kVerifiedRunBytes / frame_bytes / kVerifiedRunFrames;
+  return static_cast<int64_t>(std::max<uint64_t>(groups, 1) * kVerifiedRunFrames);
+}
+
 }  // namespace
 
-FrameReader::FrameReader(const Dataset& dataset, const ReadOptions& options, LeaseClient* leases)
-    : dataset_(dataset), options_(options), leases_(leases) {}
+FrameReader::FrameReader(const Dataset& dataset, const ReadOptions& options, LeaseClient* leases,
+                         ExtentVerifier* verifier)
+    : dataset_(dataset), options_(options), leases_(leases), check_(verifier) {}
 
 FrameReader::~FrameReader() { CloseBlock(); }
 
@@ -100,7 +111,7 @@ Result<bool> FrameReader::TryMapped() {
   return mapped_.Populate(begin_, end_).ok();
 }
 
-Status FrameReader::Start(const Partition& partition) {
+Status FrameReader::Start(const Partition& partition, bool alone) {
   if (partition.block != block_) PENSTOCK_RETURN_IF_ERROR(OpenBlock(partition.block));
   partition_ = partition;
   next_frame_ = partition.frames.first;
@@ -108,6 +119,8 @@ Status FrameReader::Start(const Partition& partition) {
   const auto last = static_cast<uint64_t>(partition.frames.last - layout_.region.first_frame);
   begin_ = kPayloadStart + first * layout_.frame_bytes;
   end_ = kPayloadStart + last * layout_.frame_bytes;
+  const int buffered = lease_ ? lease_->fd.get() : file_.get();
+  check_.Begin(block_, {&layout_, buffered, &path_, begin_, end_}, alone);
   if (options_.backend == Backend::kAutomatic || options_.backend == Backend::kMmap) {
     PENSTOCK_ASSIGN_OR_RETURN(const bool mapped, TryMapped());
     if (mapped) {
@@ -125,7 +138,11 @@ Result<FrameRun> FrameReader::Next() {
   if (next_frame_ == partition_.frames.last) return run;
   if (backend_ == Backend::kMmap) {
     run.frame_count = partition_.frames.last - next_frame_;
-    run.pixels = mapped_.data() + begin_;
+    if (check_.active()) {
+      run.frame_count = std::min(run.frame_count, FramesOfVerifiedRun(layout_.frame_bytes));
+    }
+    run.pixels = mapped_.data() + begin_ +
+                 static_cast<uint64_t>(next_frame_ - partition_.frames.first) * layout_.frame_bytes;
   } else {
     auto chunk = chunks_->Next();
     if (!chunk.ok() && chunk.error().system_errno() == EINVAL && backend_ == Backend::kDirect &&
@@ -144,6 +161,8 @@ Result<FrameRun> FrameReader::Next() {
     run.pixels = chunk->data();
   }
   next_frame_ += run.frame_count;
+  PENSTOCK_RETURN_IF_ERROR(
+      check_.Update({run.pixels, static_cast<uint64_t>(run.frame_count) * layout_.frame_bytes}));
   return run;
 }
 

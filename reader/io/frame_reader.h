@@ -14,6 +14,7 @@
 #include "penstock/reader/reader.h"
 #include "penstock/reader/reduction.h"
 #include "reader/io/chunk_reader.h"
+#include "reader/io/extent_verifier.h"
 #include "reader/io/lease_client.h"
 #include "reader/io/mapped_file.h"
 
@@ -29,20 +30,24 @@ struct FrameRun {
 // One per worker, not thread-safe. Keeps its buffers, and the block of the last partition open.
 class FrameReader {
  public:
-  // `leases` may be null; both must outlive the reader.
-  FrameReader(const Dataset& dataset, const ReadOptions& options, LeaseClient* leases);
+  // `leases` and `verifier` may be null; all must outlive the reader.
+  FrameReader(const Dataset& dataset, const ReadOptions& options, LeaseClient* leases,
+              ExtentVerifier* verifier);
   ~FrameReader();
   FrameReader(const FrameReader&) = delete;
   FrameReader& operator=(const FrameReader&) = delete;
 
-  // kCorrupt where the block file has not the size that the sidecar says.
-  Status Start(const Partition& partition);
-  // Valid until the next call of anything here.
+  // kCorrupt where the block file has not the size that the sidecar says. `alone`: the partition is
+  // not one of a pass over all frames, in order.
+  Status Start(const Partition& partition, bool alone = false);
+  // Valid until the next call of anything here. With a verifier the partition may only be used once
+  // its last run has come without an error.
   Result<FrameRun> Next();
 
   // How the current partition is read: kMmap, kDirect or kPread.
   Backend backend() const { return backend_; }
   bool leased() const { return lease_.has_value(); }
+  int64_t extents_verified() const { return check_.verified_count(); }  // since construction
 
  private:
   Status OpenBlock(int64_t block);
@@ -64,6 +69,7 @@ class FrameReader {
   bool direct_refused_ = false;
   MappedFile mapped_;
   std::unique_ptr<ChunkReader> chunks_;
+  ExtentCheck check_;
 
   Partition partition_;
   Backend backend_ = Backend::kPread;

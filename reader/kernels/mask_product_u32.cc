@@ -2,14 +2,13 @@
 // lanes.
 
 #include <cstdint>
-#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "reader/kernels/mask_product_u32.cc"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "reader/kernels/mask_product-inl.h"
+#include "reader/kernels/mask_kernels-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace penstock::kernels {
@@ -23,27 +22,12 @@ void SelectU32(const FramePixels<uint32_t>& frames, const MaskRun<uint32_t, int6
 
 #else
 
-struct SelectKernelU32 {
-  using Pixel = uint32_t;
-  using MaskValue = uint32_t;
-  using Total = int64_t;
-  static constexpr hn::ScalableTag<uint32_t> d_pixel{};
-  static constexpr hn::ScalableTag<uint64_t> d_narrow{};
-  static constexpr hn::ScalableTag<uint64_t> d_wide{};
-  using MaskVector = hn::Vec<decltype(d_pixel)>;
-  using Narrow = hn::Vec<decltype(d_narrow)>;
-
-  HWY_INLINE size_t Lanes() const { return hn::Lanes(d_pixel); }
-  HWY_INLINE size_t MaximumSteps() const { return std::numeric_limits<size_t>::max(); }
-  HWY_INLINE MaskVector LoadMask(const MaskValue* from) const { return hn::LoadU(d_pixel, from); }
-  HWY_INLINE MaskVector LoadPixels(const Pixel* from) const { return hn::LoadU(d_pixel, from); }
+struct SelectKernelU32 : SelectKernel<uint32_t> {
   HWY_INLINE Narrow MultiplyAdd(MaskVector x, MaskVector mask, Narrow sum) const {
     const Narrow pairs = hn::BitCast(d_narrow, hn::And(x, mask));
     const Narrow even = hn::And(pairs, hn::Set(d_narrow, 0xffffffffu));
     return hn::Add(hn::Add(sum, even), hn::ShiftRight<32>(pairs));
   }
-  HWY_INLINE Narrow AddWidened(Narrow wide, Narrow narrow) const { return hn::Add(wide, narrow); }
-  HWY_INLINE Total Scalar(Pixel x, MaskValue mask) const { return x & mask; }
 };
 
 void SelectU32(const FramePixels<uint32_t>& frames, const MaskRun<uint32_t, int64_t>& run) {

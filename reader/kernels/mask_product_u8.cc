@@ -3,14 +3,13 @@
 // multiply-add into int32.
 
 #include <cstdint>
-#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "reader/kernels/mask_product_u8.cc"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "reader/kernels/mask_product-inl.h"
+#include "reader/kernels/mask_kernels-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace penstock::kernels {
@@ -27,54 +26,18 @@ void WeighU8(const FramePixels<uint8_t>& frames, const MaskRun<int16_t, int64_t>
 
 #else
 
-struct SelectKernelU8 {
-  using Pixel = uint8_t;
-  using MaskValue = uint8_t;
-  using Total = int64_t;
-  static constexpr hn::ScalableTag<uint8_t> d_pixel{};
-  static constexpr hn::ScalableTag<uint64_t> d_narrow{};
-  static constexpr hn::ScalableTag<uint64_t> d_wide{};
-  using MaskVector = hn::Vec<decltype(d_pixel)>;
-  using Narrow = hn::Vec<decltype(d_narrow)>;
-
-  HWY_INLINE size_t Lanes() const { return hn::Lanes(d_pixel); }
-  HWY_INLINE size_t MaximumSteps() const { return std::numeric_limits<size_t>::max(); }
-  HWY_INLINE MaskVector LoadMask(const MaskValue* from) const { return hn::LoadU(d_pixel, from); }
-  HWY_INLINE MaskVector LoadPixels(const Pixel* from) const { return hn::LoadU(d_pixel, from); }
+struct SelectKernelU8 : SelectKernel<uint8_t> {
   HWY_INLINE Narrow MultiplyAdd(MaskVector x, MaskVector mask, Narrow sum) const {
     return hn::Add(sum, hn::SumsOf8(hn::And(x, mask)));
   }
-  HWY_INLINE Narrow AddWidened(Narrow wide, Narrow narrow) const { return hn::Add(wide, narrow); }
-  HWY_INLINE Total Scalar(Pixel x, MaskValue mask) const { return x & mask; }
 };
 
-struct WeighKernelU8 {
+struct WeighKernelU8 : WeighKernel {
   using Pixel = uint8_t;
-  using MaskValue = int16_t;
-  using Total = int64_t;
-  static constexpr hn::ScalableTag<int16_t> d_mask{};
-  static constexpr hn::Rebind<uint8_t, hn::ScalableTag<int16_t> > d_pixel{};
-  static constexpr hn::ScalableTag<int32_t> d_narrow{};
-  static constexpr hn::ScalableTag<int64_t> d_wide{};
-  using MaskVector = hn::Vec<decltype(d_mask)>;
-  using Narrow = hn::Vec<decltype(d_narrow)>;
-  using Wide = hn::Vec<decltype(d_wide)>;
+  static constexpr hn::Rebind<uint8_t, decltype(d_mask)> d_pixel{};
 
-  size_t maximum_steps;
-
-  HWY_INLINE size_t Lanes() const { return hn::Lanes(d_mask); }
-  HWY_INLINE size_t MaximumSteps() const { return maximum_steps; }
-  HWY_INLINE MaskVector LoadMask(const MaskValue* from) const { return hn::LoadU(d_mask, from); }
   HWY_INLINE MaskVector LoadPixels(const Pixel* from) const {
     return hn::PromoteTo(d_mask, hn::LoadU(d_pixel, from));
-  }
-  HWY_INLINE Narrow MultiplyAdd(MaskVector x, MaskVector mask, Narrow sum) const {
-    Narrow other = hn::Zero(d_narrow);
-    sum = hn::ReorderWidenMulAccumulate(d_narrow, x, mask, sum, other);
-    return hn::Add(sum, other);  // `other` is zero, and gone, where the operation adds pairs
-  }
-  HWY_INLINE Wide AddWidened(Wide wide, Narrow narrow) const {
-    return AddHalves(d_wide, wide, narrow);
   }
   HWY_INLINE Total Scalar(Pixel x, MaskValue mask) const { return int32_t{x} * mask; }
 };
@@ -85,10 +48,7 @@ void SelectU8(const FramePixels<uint8_t>& frames, const MaskRun<uint8_t, int64_t
 
 void WeighU8(const FramePixels<uint8_t>& frames, const MaskRun<int16_t, int64_t>& run,
              int32_t maximum_weight) {
-  // Each step adds two products to a lane.
-  const int64_t per_step = int64_t{2} * 255 * std::max(maximum_weight, 1);
-  Product(WeighKernelU8{static_cast<size_t>(std::numeric_limits<int32_t>::max() / per_step)},
-          frames, run);
+  Product(WeighKernelU8{WeighKernel::For(255, maximum_weight)}, frames, run);
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR

@@ -39,6 +39,9 @@ struct ReadOptions {
   int queue_depth = 4;                     // direct reads under way per worker
   size_t buffer_bytes = size_t{4} << 20;   // per buffer; at least one frame. Three per worker.
   bool use_leases = true;
+  // Holds every extent of a block against its checksum when it is touched for the first time by
+  // this Reader. Without effect on a mount: there the cache daemon does.
+  bool verify = true;
 };
 
 // What was done so far; `done` may be read during the callback only.
@@ -76,6 +79,7 @@ struct PassSummary {
   int64_t partitions_direct = 0;
   int64_t partitions_pread = 0;
   int64_t partitions_leased = 0;  // through a descriptor of the cache daemon
+  int64_t extents_verified = 0;   // by this pass, of 4 MiB each
   int threads = 0;
   double seconds = 0;
 };
@@ -98,7 +102,7 @@ class Reader {
                           const PassOptions& options = {}) const;
 
   // The pixels of one frame, C order, little-endian. kInvalidArgument outside of the scan; frames
-  // that image_key marks are kNotFound.
+  // that image_key marks are kNotFound, those in an extent with a wrong checksum kCorrupt.
   Result<std::vector<std::byte>> ReadFrame(int64_t frame) const;
 
  private:
