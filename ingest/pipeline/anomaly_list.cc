@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <utility>
 
 namespace penstock::ingest {
 
@@ -69,14 +70,19 @@ void BlockReport::AddAnomaly(Anomaly anomaly) {
   reported_.Add(std::move(anomaly));
 }
 
+void BlockReport::AddFrameFacts(int64_t source_frame, const FrameHeaderFacts& facts) {
+  const std::lock_guard lock(mutex_);
+  frame_facts_.emplace_back(source_frame, facts);
+}
+
+std::vector<std::pair<int64_t, FrameHeaderFacts>> BlockReport::TakeFrameFacts() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(frame_facts_, {});
+}
+
 void BlockReport::MarkInvalid(int64_t source_frame, std::string_view reason) {
   const std::lock_guard lock(mutex_);
   invalid_.emplace(source_frame, reason);
-}
-
-void BlockReport::AddInvalidPixels(std::span<const int64_t> pixels) {
-  const std::lock_guard lock(mutex_);
-  invalid_pixels_.insert(pixels.begin(), pixels.end());
 }
 
 bool BlockReport::IsInvalid(int64_t source_frame) const {
@@ -96,13 +102,6 @@ AnomalyList BlockReport::Anomalies() const {
     Anomaly anomaly;
     anomaly.frame = frame;
     anomaly.message = fmt::format("the frame is not valid: {}", reason);
-    all.Add(std::move(anomaly));
-  }
-  if (!invalid_pixels_.empty()) {
-    Anomaly anomaly;
-    anomaly.kind = AnomalyKind::kPartialSector;
-    anomaly.message = fmt::format("{} pixels are not valid in any frame, the first is number {}",
-                                  invalid_pixels_.size(), *invalid_pixels_.begin());
     all.Add(std::move(anomaly));
   }
   return all;

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "penstock/ingest/frame_source.h"
@@ -45,19 +46,22 @@ inline constexpr size_t kAnomaliesPerDataset = 1000;
 class BlockReport final : public DecodeReport {
  public:
   void AddAnomaly(Anomaly anomaly) override;
+  void AddFrameFacts(int64_t source_frame, const FrameHeaderFacts& facts) override;
   void MarkInvalid(int64_t source_frame, std::string_view reason) override;
-  void AddInvalidPixels(std::span<const int64_t> pixels) override;
 
   bool IsInvalid(int64_t source_frame) const;
-  // Everything reported so far; an invalid frame of which nothing else was said and pixels that are
-  // invalid everywhere become anomalies of their own.
+  // Everything reported so far; an invalid frame of which nothing else was said becomes an anomaly
+  // of its own.
   AnomalyList Anomalies() const;
+
+  // What the headers of the frames said that were decoded since the last call.
+  std::vector<std::pair<int64_t, FrameHeaderFacts>> TakeFrameFacts();
 
  private:
   mutable std::mutex mutex_;
   AnomalyList reported_{kAnomaliesPerBlock};
   std::map<int64_t, std::string> invalid_;  // source frame, reason
-  std::set<int64_t> invalid_pixels_;
+  std::vector<std::pair<int64_t, FrameHeaderFacts>> frame_facts_;
 };
 
 }  // namespace penstock::ingest

@@ -44,6 +44,7 @@ Json BlockToJson(const BlockOutcome& outcome, const std::vector<LeafDigest>& lea
   line["block"] = outcome.record.block;
   line["bytes"] = outcome.record.bytes;
   line["checksum"] = outcome.record.checksum;
+  line["frame_headers"] = outcome.frame_header_digest;
   if (!outcome.invalid_frames.empty()) line["invalid_frames"] = outcome.invalid_frames;
   for (const Anomaly& anomaly : outcome.anomalies.listed()) {
     line["anomalies"].push_back(AnomalyToJson(anomaly));
@@ -61,6 +62,7 @@ bool BlockFromJson(const Json& line, BlockOutcome& outcome, std::vector<LeafDige
     outcome.record.block = line.at("block").get<int64_t>();
     outcome.record.bytes = line.at("bytes").get<uint64_t>();
     outcome.record.checksum = line.at("checksum").get<std::string>();
+    outcome.frame_header_digest = line.at("frame_headers").get<std::string>();
     outcome.invalid_frames = line.value("invalid_frames", std::vector<int64_t>());
     for (const Json& anomaly : line.value("anomalies", Json::array())) {
       outcome.anomalies.Add(AnomalyFromJson(anomaly));
@@ -76,10 +78,26 @@ bool BlockFromJson(const Json& line, BlockOutcome& outcome, std::vector<LeafDige
   return true;
 }
 
-BlockIngester::BlockIngester(const IngestPlan& plan, std::filesystem::path staging,
-                             SourceDigests& digests, ProgressSink& progress, std::stop_token stop)
-    : plan_(plan), staging_(std::move(staging)), progress_(progress), stop_(std::move(stop)) {
+BlockIngester::BlockIngester(const IngestPlan& plan, const DiskSums* disk,
+                             std::filesystem::path staging, SourceDigests& digests,
+                             ProgressSink& progress, std::stop_token stop)
+    : plan_(plan),
+      disk_(disk),
+      staging_(std::move(staging)),
+      progress_(progress),
+      stop_(std::move(stop)) {
   context_.observer = &digests;
+}
+
+void BlockIngester::BeginMeasuring(const BlockRegion& region) {
+  statistics_.reset();  // the old one's memory first
+  statistics_ = std::make_unique<BlockStatistics>(plan_.shape, region);
+  if (disk_ != nullptr) disk_sums_.assign(static_cast<size_t>(region.frame_count()), {});
+}
+
+void BlockIngester::Measure(int64_t index, std::span<const std::byte> pixels) {
+  statistics_->AddFrame(index, pixels);
+  if (disk_ != nullptr) disk_sums_[static_cast<size_t>(index)] = disk_->Of(pixels);
 }
 
 Result<BlockOutcome> BlockIngester::Write(int64_t block) {
@@ -87,7 +105,8 @@ Result<BlockOutcome> BlockIngester::Write(int64_t block) {
   PENSTOCK_ASSIGN_OR_RETURN(
       BlockWriter writer,
       BlockWriter::Create(staging_, plan_.shape, plan_.grid, block, plan_.tile_frames));
-  statistics_ = std::make_unique<BlockStatistics>(plan_.shape, region);
+  BeginMeasuring(region);
+  frame_headers_.assign(static_cast<size_t>(region.frame_count()), {});
   BlockReport report;
   context_.report = &report;
   BlockOutcome outcome;
@@ -103,6 +122,7 @@ Result<BlockOutcome> BlockIngester::Write(int64_t block) {
   }
   PENSTOCK_ASSIGN_OR_RETURN(outcome.record, writer.Finish());
   outcome.anomalies = report.Anomalies();
+  outcome.frame_header_digest = FrameHeaderDigest(frame_headers_);
   return outcome;
 }
 
@@ -114,12 +134,23 @@ Status BlockIngester::WriteRun(BlockWriter& writer, const BlockRegion& region, i
   const std::span<std::byte> tile = writer.FrameBuffer(run.count);
   PENSTOCK_RETURN_IF_ERROR(
       plan_.source->Decode(run.source, run.source + run.count, tile, context_));
+  const auto headers = std::span(frame_headers_)
+                           .subspan(static_cast<size_t>(position - region.first_frame),
+                                    static_cast<size_t>(run.count));
+  for (const auto& [source_frame, facts] : report.TakeFrameFacts()) {
+    if (source_frame < run.source || source_frame >= run.source + run.count) continue;
+    FrameHeader& header = headers[static_cast<size_t>(source_frame - run.source)];
+    header.sequence_number = facts.sequence_number.value_or(-1);
+    header.count_time = facts.exposure_ns.value_or(-1);
+    header.start_time = facts.time_unix_ns.value_or(-1);
+  }
   for (int64_t i = 0; i < run.count; ++i) {
+    headers[static_cast<size_t>(i)].source_frame = run.source + i;
     if (report.IsInvalid(run.source + i)) {
       outcome.invalid_frames.push_back(position + i);
     } else {
-      statistics_->AddFrame(position + i - region.first_frame,
-                            tile.subspan(static_cast<uint64_t>(i) * frame_bytes, frame_bytes));
+      Measure(position + i - region.first_frame,
+              tile.subspan(static_cast<uint64_t>(i) * frame_bytes, frame_bytes));
     }
   }
   return writer.Append(run.count);
@@ -143,7 +174,7 @@ Result<BlockOutcome> BlockIngester::Verify(BlockOutcome known) {
         tile_, AlignedBuffer::Allocate(std::max<uint64_t>(
                    kPayloadStart, static_cast<uint64_t>(plan_.tile_frames) * frame_bytes)));
   }
-  statistics_ = std::make_unique<BlockStatistics>(plan_.shape, layout.region);
+  BeginMeasuring(layout.region);
   HashedReader reader{fd.get(), path};
   PENSTOCK_RETURN_IF_ERROR(reader.Pass(0, kPayloadStart, tile_.span()));
   const int64_t frames = layout.region.frame_count();
@@ -160,8 +191,7 @@ Result<BlockOutcome> BlockIngester::Verify(BlockOutcome known) {
       if (std::binary_search(known.invalid_frames.begin(), known.invalid_frames.end(), position)) {
         continue;
       }
-      statistics_->AddFrame(done + i,
-                            tile.subspan(static_cast<uint64_t>(i) * frame_bytes, frame_bytes));
+      Measure(done + i, tile.subspan(static_cast<uint64_t>(i) * frame_bytes, frame_bytes));
     }
     done += count;
     progress_.Advance(tile.size());
@@ -174,6 +204,14 @@ Result<BlockOutcome> BlockIngester::Verify(BlockOutcome known) {
         .In(path.string())
         .Expected(known.record.checksum)
         .Found(found);
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(
+      frame_headers_, ReadFrameHeaders(staging_, plan_.shape, layout.region.first_frame, frames));
+  if (FrameHeaderDigest(frame_headers_) != known.frame_header_digest) {
+    return Error::Corrupt("the headers of its frames are not those that the journal knows")
+        .In(path.string())
+        .Expected(known.frame_header_digest)
+        .Found(FrameHeaderDigest(frame_headers_));
   }
   known.record.bytes = layout.file_bytes;
   known.record.extent_checksum = reader.extent_hasher.Finish();

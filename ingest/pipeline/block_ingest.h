@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "ingest/pipeline/anomaly_list.h"
+#include "ingest/pipeline/disk_sums.h"
 #include "ingest/pipeline/source_digest.h"
 #include "penstock/base/progress.h"
 #include "penstock/dataset/dataset_writer.h"
+#include "penstock/dataset/frame_header.h"
 #include "penstock/dataset/statistics.h"
 #include "penstock/ingest/ingest.h"
 
@@ -20,6 +22,7 @@ namespace penstock::ingest {
 struct BlockOutcome {
   BlockRecord record;
   std::vector<int64_t> invalid_frames;  // of the scan; decoded but not to be used
+  std::string frame_header_digest;
   AnomalyList anomalies{kAnomaliesPerBlock};
 };
 
@@ -32,8 +35,9 @@ bool BlockFromJson(const Json& line, BlockOutcome& outcome, std::vector<LeafDige
 // What a worker needs; the references outlive it. One per thread.
 class BlockIngester {
  public:
-  BlockIngester(const IngestPlan& plan, std::filesystem::path staging, SourceDigests& digests,
-                ProgressSink& progress, std::stop_token stop);
+  // `disk`: what else is to be measured; null where there is nothing.
+  BlockIngester(const IngestPlan& plan, const DiskSums* disk, std::filesystem::path staging,
+                SourceDigests& digests, ProgressSink& progress, std::stop_token stop);
 
   // Writes the block. kCancelled when stopped in between; then nothing of it is left.
   Result<BlockOutcome> Write(int64_t block);
@@ -44,18 +48,27 @@ class BlockIngester {
 
   // Of the block that was last written or verified.
   const BlockStatistics& statistics() const { return *statistics_; }
+  const std::vector<FrameHeader>& frame_headers() const { return frame_headers_; }
+  // The same, one per frame; empty without a disk.
+  const std::vector<DiskSum>& disk_sums() const { return disk_sums_; }
 
  private:
   Status WriteRun(BlockWriter& writer, const BlockRegion& region, int64_t position,
                   const ScanMapping::Run& run, BlockReport& report, BlockOutcome& outcome);
 
+  void BeginMeasuring(const BlockRegion& region);
+  void Measure(int64_t index, std::span<const std::byte> pixels);  // frame `index` of the block
+
   const IngestPlan& plan_;
+  const DiskSums* const disk_;
   const std::filesystem::path staging_;
   ProgressSink& progress_;
   const std::stop_token stop_;
   DecodeContext context_;
-  AlignedBuffer tile_;  // for Verify
+  std::vector<FrameHeader> frame_headers_;  // by position in the block
+  AlignedBuffer tile_;                      // for Verify
   std::unique_ptr<BlockStatistics> statistics_;
+  std::vector<DiskSum> disk_sums_;
 };
 
 }  // namespace penstock::ingest

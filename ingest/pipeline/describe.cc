@@ -42,26 +42,12 @@ std::string TimeOfHistory() {
   return fmt::format("{:%Y-%m-%dT%H:%M:%S+00:00}", utc);
 }
 
-Json MappingToJson(const ScanMapping& mapping) {
-  Json json;
-  json["scan_shape"] = {mapping.scan.rows, mapping.scan.columns};
-  json["series"] = mapping.scan.is_series;
-  json["source_frames"] = mapping.source_frames;
-  json["first_source_frame"] = mapping.first_source_frame;
-  json["extra_frames_per_row"] = mapping.extra_frames_per_row;
-  // Pairs: the source frame that follows, the number of frames lost before it.
-  for (const FrameGap& gap : mapping.gaps) {
-    json["gaps"].push_back(Json::array({gap.before_frame, gap.count}));
-  }
-  return json;
-}
-
 // The chosen evidence first, then those that contradict it.
 std::string ShapeEvidence(const IngestPlan& plan) {
   std::string text;
   for (const ShapeCandidate& candidate : plan.shape_candidates) {
     if (candidate.chosen) {
-      text = candidate.evidence + text;
+      text.insert(0, candidate.evidence);
     } else if (!candidate.agrees) {
       text += fmt::format("; contradicted by {} ({},{})", candidate.evidence, candidate.shape.rows,
                           candidate.shape.columns);
@@ -91,7 +77,20 @@ std::vector<MetadataFact> MergeFacts(const std::vector<MetadataFact>& vendor,
   return facts;
 }
 
-Json HistoryParameters(const IngestPlan& plan, const std::vector<SourceDigest>& digests) {
+Json PreviewDisk(const DiskProbe& probe) {
+  Json json;
+  json["frames_probed"] = probe.frames;
+  if (const auto& disk = probe.search.disk) {
+    json["centre"] = {disk->row, disk->column};
+    json["radius"] = disk->radius;
+  } else {
+    json["absent"] = probe.search.reason;
+  }
+  return json;
+}
+
+Json HistoryParameters(const IngestPlan& plan, const std::vector<SourceDigest>& digests,
+                       const std::optional<DiskProbe>& probe) {
   const SourceDescription& source = plan.source->description();
   Json parameters;
   for (size_t i = 0; i < source.files.size(); ++i) {
@@ -109,6 +108,7 @@ Json HistoryParameters(const IngestPlan& plan, const std::vector<SourceDigest>& 
   parameters["block"] = {plan.grid.block_rows, plan.grid.block_columns};
   parameters["file_to_stored"] = source.orientation.file_to_stored;
   parameters["corrections"] = source.corrections;
+  if (probe) parameters["preview_disk"] = PreviewDisk(*probe);
   return parameters;
 }
 
@@ -127,6 +127,20 @@ OrientationRecord Orientation(const IngestPlan& plan) {
 
 }  // namespace
 
+Json MappingToJson(const ScanMapping& mapping) {
+  Json json;
+  json["scan_shape"] = {mapping.scan.rows, mapping.scan.columns};
+  json["series"] = mapping.scan.is_series;
+  json["source_frames"] = mapping.source_frames;
+  json["first_source_frame"] = mapping.first_source_frame;
+  json["extra_frames_per_row"] = mapping.extra_frames_per_row;
+  // Pairs: the source frame that follows, the number of frames lost before it.
+  for (const FrameGap& gap : mapping.gaps) {
+    json["gaps"].push_back(Json::array({gap.before_frame, gap.count}));
+  }
+  return json;
+}
+
 Json PlanIdentity(const IngestPlan& plan) {
   const SourceDescription& source = plan.source->description();
   const OpenOptions& open = plan.options.open;
@@ -142,8 +156,13 @@ Json PlanIdentity(const IngestPlan& plan) {
                                        {"mtime_ns", file.identity.mtime_ns},
                                        {"ctime_ns", file.identity.ctime_ns}});
   }
-  identity["open"] = {open.big_endian,         open.file_header_bytes, open.frame_header_bytes,
-                      open.frame_footer_bytes, open.this_file_only,    open.dataset_path};
+  identity["open"] = {open.big_endian,
+                      open.file_header_bytes,
+                      open.frame_header_bytes,
+                      open.frame_footer_bytes,
+                      open.this_file_only,
+                      open.dataset_path,
+                      open.rescue};
   identity["signal_shape"] = {plan.shape.signal.rows, plan.shape.signal.columns};
   identity["element_type"] = ZarrDataType(plan.shape.element_type);
   identity["mapping"] = MappingToJson(plan.mapping);
@@ -152,7 +171,7 @@ Json PlanIdentity(const IngestPlan& plan) {
 }
 
 DatasetDescription Describe(const IngestPlan& plan, const std::vector<SourceDigest>& digests,
-                            const AnomalyList& anomalies) {
+                            const AnomalyList& anomalies, const std::optional<DiskProbe>& probe) {
   const SourceDescription& source = plan.source->description();
   DatasetDescription description;
   description.name = plan.destination.filename().string();
@@ -165,8 +184,8 @@ DatasetDescription Describe(const IngestPlan& plan, const std::vector<SourceDige
   for (size_t i = 0; i < source.files.size(); ++i) {
     const SourceFile& file = source.files[i];
     description.sources.push_back({file.path.string(), file.path.filename().string(), file.role,
-                                   file.media_type, file.identity.size, digests[i].digest,
-                                   digests[i].algorithm});
+                                   file.media_type, file.identity.size, file.identity.mtime_ns,
+                                   digests[i].digest, digests[i].algorithm});
   }
   description.vendor_headers = source.vendor_headers;
   description.anomalies = anomalies.listed();
@@ -176,9 +195,11 @@ DatasetDescription Describe(const IngestPlan& plan, const std::vector<SourceDige
     description.anomalies.push_back(std::move(rest));
   }
   description.orientation = Orientation(plan);
+  description.pixel_mask = source.pixel_mask;
   description.source_frames = source.frame_count;
   description.history.push_back({TimeOfHistory(), std::string(kTool), "ingest",
-                                 plan.options.command_line, HistoryParameters(plan, digests)});
+                                 plan.options.command_line,
+                                 HistoryParameters(plan, digests, probe)});
   return description;
 }
 

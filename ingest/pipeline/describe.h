@@ -3,13 +3,18 @@
 #ifndef PENSTOCK_INGEST_PIPELINE_DESCRIBE_H_
 #define PENSTOCK_INGEST_PIPELINE_DESCRIBE_H_
 
+#include <optional>
 #include <vector>
 
 #include "ingest/pipeline/anomaly_list.h"
+#include "ingest/pipeline/disk_probe.h"
 #include "ingest/pipeline/source_digest.h"
 #include "penstock/ingest/ingest.h"
 
 namespace penstock::ingest {
+
+// Which source frame belongs to which scan position, as the history has it.
+Json MappingToJson(const ScanMapping& mapping);
 
 // Everything that decides over the bytes of the blocks: two plans with equal identities may
 // continue each other.
@@ -18,7 +23,7 @@ Json PlanIdentity(const IngestPlan& plan);
 // `digests`: one per source file, in their order. The time of the history entry is now, or
 // SOURCE_DATE_EPOCH where the environment has it.
 DatasetDescription Describe(const IngestPlan& plan, const std::vector<SourceDigest>& digests,
-                            const AnomalyList& anomalies);
+                            const AnomalyList& anomalies, const std::optional<DiskProbe>& probe);
 
 }  // namespace penstock::ingest
 

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 
+#include "ingest/pipeline/preview.h"
 #include "penstock/dataset/dataset_writer.h"
+#include "penstock/dataset/frame_header.h"
+#include "penstock/ingest/source_reader.h"
 
 namespace penstock::ingest {
 
@@ -26,19 +29,25 @@ int64_t TileFrames(uint64_t frame_bytes, int64_t block_frames, int64_t chunk_fra
 }  // namespace
 
 Result<MemoryPlan> PlanMemory(const DatasetShape& shape, const BlockGrid& grid,
-                              int64_t chunk_frames, int wanted_workers, uint64_t memory_bytes) {
+                              const ChunkHint& chunks, int wanted_workers, uint64_t memory_bytes) {
   const int64_t block_frames = grid.block_rows * grid.block_columns;
   MemoryPlan plan;
-  plan.tile_frames = TileFrames(shape.frame_bytes(), block_frames, chunk_frames);
+  plan.tile_frames = TileFrames(shape.frame_bytes(), block_frames, chunks.frames);
   const uint64_t tile = static_cast<uint64_t>(plan.tile_frames) * shape.frame_bytes();
   const auto pixels = static_cast<uint64_t>(shape.signal.pixel_count());
-  // The decoder's scratch is about a tile. A sum pattern is kept in an exact type and as float64,
-  // and each frame of a block has its statistics.
-  plan.bytes_per_worker = BlockWriter::MemoryBytes(shape, plan.tile_frames) + tile + 4 * kMiB +
-                          pixels * (ElementSize(shape.element_type) <= 2 ? 12 : 16) +
-                          static_cast<uint64_t>(block_frames) * 64;
-  // Once for all: image_key and the pictures of the preview, the mean pattern.
-  const uint64_t shared = static_cast<uint64_t>(shape.frame_count()) * 16 + pixels * 4;
+  // Block sum patterns are kept where they are small (layout rule: 1 % of the data), and then
+  // collected as float64 before they are written.
+  const uint64_t block_bytes = static_cast<uint64_t>(block_frames) * shape.frame_bytes();
+  const uint64_t pattern_copy = pixels * 8 <= block_bytes / 100 ? pixels * 8 : 0;
+  // The decoder's scratch is about a tile, beside what it reads ahead.
+  plan.bytes_per_worker =
+      BlockWriter::MemoryBytes(shape, plan.tile_frames) + std::max(tile, chunks.scratch_bytes) +
+      SourceReader::kMemoryBytes + BlockStatistics::MemoryBytes(shape, block_frames) +
+      pattern_copy +
+      static_cast<uint64_t>(block_frames) * (sizeof(DiskSum) + 2 * sizeof(FrameHeader));
+  // Once for all: image_key, what the pictures are made of, what the source keeps.
+  const uint64_t shared = static_cast<uint64_t>(shape.frame_count()) * 4 +
+                          Preview::MemoryBytes(shape) + chunks.shared_bytes;
   if (plan.bytes_per_worker + shared > memory_bytes) {
     return Error::Unsupported("the dataset needs more memory than the ingest may use")
         .Expected(fmt::format("at most {} MiB", memory_bytes / kMiB))
@@ -51,6 +60,7 @@ Result<MemoryPlan> PlanMemory(const DatasetShape& shape, const BlockGrid& grid,
                                   static_cast<uint64_t>(grid.block_count()),
                                   static_cast<uint64_t>(std::max(1, wanted_workers))});
   plan.workers = static_cast<int>(most);
+  plan.memory_bytes = shared + most * plan.bytes_per_worker;
   return plan;
 }
 

@@ -7,6 +7,7 @@
 
 #include "penstock/base/result.h"
 #include "penstock/dataset/geometry.h"
+#include "penstock/ingest/frame_source.h"
 
 namespace penstock::ingest {
 
@@ -14,13 +15,14 @@ struct MemoryPlan {
   int workers = 1;
   int64_t tile_frames = 1;
   uint64_t bytes_per_worker = 0;
+  uint64_t memory_bytes = 0;  // of all workers and what they share
 };
 
 // Decoded frames per tile fill about 2 MiB, so that hashing and statistics find them in the cache.
-// `chunk_frames`: frames that the source stores together (1 where it does not). kUnsupported for
+// `chunks`: how the source stores them together. kUnsupported for
 // frames of which not even one worker can hold what it needs.
 Result<MemoryPlan> PlanMemory(const DatasetShape& shape, const BlockGrid& grid,
-                              int64_t chunk_frames, int wanted_workers, uint64_t memory_bytes);
+                              const ChunkHint& chunks, int wanted_workers, uint64_t memory_bytes);
 
 }  // namespace penstock::ingest
 

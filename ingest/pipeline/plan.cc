@@ -181,8 +181,10 @@ Status ApplyMissingPolicy(const IngestOptions& options, const std::string& file,
 void NoteUnusedFrames(const std::string& file, IngestPlan& plan) {
   const ScanMapping& mapping = plan.mapping;
   if (mapping.UnusedInFront() > 0) {
-    plan.remarks.push_back(
-        fmt::format("the first {} frames of the source are left out", mapping.UnusedInFront()));
+    const std::string& reason = plan.source->description().first_frame_evidence;
+    plan.remarks.push_back(fmt::format("the first {} frames of the source are left out{}{}",
+                                       mapping.UnusedInFront(), reason.empty() ? "" : ": ",
+                                       reason));
   }
   if (mapping.MissingInFront() > 0) {
     plan.remarks.push_back(
@@ -286,16 +288,24 @@ class DiscardedReport final : public DecodeReport {
 
 Result<IngestPlan> PlanIngest(const std::filesystem::path& source_path,
                               const IngestOptions& options) {
+  PENSTOCK_ASSIGN_OR_RETURN(std::shared_ptr<FrameSource> source,
+                            OpenSource(source_path, options.format, options.open));
+  return PlanIngest(std::move(source), source_path, options);
+}
+
+Result<IngestPlan> PlanIngest(std::shared_ptr<FrameSource> source,
+                              const std::filesystem::path& source_path,
+                              const IngestOptions& options) {
   IngestPlan plan;
   plan.options = options;
   plan.source_path = source_path;
-  PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<FrameSource> source,
-                            OpenSource(source_path, options.format, options.open));
   plan.source = std::move(source);
   const SourceDescription& description = plan.source->description();
   const std::string file = source_path.string();
-  PENSTOCK_ASSIGN_OR_RETURN(plan.destination,
-                            ResolveDestination(options.to, description.suggested_name));
+  PENSTOCK_ASSIGN_OR_RETURN(
+      plan.destination,
+      ResolveDestination(options.to,
+                         options.name.empty() ? description.suggested_name : options.name));
   PENSTOCK_RETURN_IF_ERROR(RefuseSourceInside(plan.destination, description));
   if (description.frame_count < 1) {
     return Error::Corrupt("the source holds no complete frame").In(file);
@@ -317,12 +327,12 @@ Result<IngestPlan> PlanIngest(const std::filesystem::path& source_path,
   const int wanted = options.workers > 0
                          ? options.workers
                          : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  auto memory =
-      PlanMemory(plan.shape, plan.grid, description.chunks ? description.chunks->frames : 1, wanted,
-                 options.memory_bytes);
+  auto memory = PlanMemory(plan.shape, plan.grid, description.chunks.value_or(ChunkHint{}), wanted,
+                           options.memory_bytes);
   if (!memory.ok()) return std::move(memory).error().In(file);
   plan.workers = memory->workers;
   plan.tile_frames = memory->tile_frames;
+  plan.memory_bytes = memory->memory_bytes;
   plan.destination_bytes = DatasetBytes(plan.shape, plan.grid);
   CheckSpace(plan);
   SuggestSquare(plan);

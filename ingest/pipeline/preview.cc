@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <limits>
 
 #include "penstock/base/display.h"
@@ -12,6 +11,9 @@
 namespace penstock::ingest {
 
 namespace {
+
+// Of the mean pattern's picture; larger detectors are binned.
+constexpr int64_t kLongestSide = 1280;
 
 double SumOf(const FrameStatistics& frame, ElementType type) {
   if (!IsInteger(type)) return frame.sum.as_float;
@@ -31,41 +33,72 @@ Status WritePicture(const std::filesystem::path& path, ImageShape shape,
 
 }  // namespace
 
-Preview::Preview(const DatasetShape& shape) : shape_(shape) {
+Preview::Preview(const DatasetShape& shape, std::optional<BrightDisk> disk)
+    : shape_(shape), disk_(disk) {
   if (IsComplex(shape.element_type)) return;
-  pattern_.resize(static_cast<size_t>(shape.signal.pixel_count()));
+  pattern_.emplace(shape.signal, kLongestSide);
   if (shape.scan.is_series) return;
-  intensity_.resize(static_cast<size_t>(shape.frame_count()),
-                    std::numeric_limits<double>::quiet_NaN());
+  const auto frames = static_cast<size_t>(shape.frame_count());
+  constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
+  intensity_.assign(frames, kNone);
+  if (!disk) return;
+  bright_.assign(frames, kNone);
+  dark_.assign(frames, kNone);
 }
 
-void Preview::AddBlock(const BlockRegion& region, const BlockStatistics& statistics) {
-  if (pattern_.empty()) return;
+uint64_t Preview::MemoryBytes(const DatasetShape& shape) {
+  const int64_t bin = BinnedPattern::BinFor(shape.signal, kLongestSide);
+  const auto pixels = static_cast<uint64_t>((shape.signal.rows + bin - 1) / bin *
+                                            ((shape.signal.columns + bin - 1) / bin));
+  return pixels * sizeof(double) + static_cast<uint64_t>(shape.frame_count()) * 3 * sizeof(float);
+}
+
+void Preview::AddBlock(const BlockRegion& region, const BlockStatistics& statistics,
+                       std::span<const DiskSum> disk_sums) {
+  if (!pattern_) return;
   const std::lock_guard lock(mutex_);
-  const std::vector<double>& pattern = statistics.sum_pattern();
-  for (size_t i = 0; i < pattern.size(); ++i) pattern_[i] += static_cast<float>(pattern[i]);
+  statistics.VisitSumPattern([this](int64_t first_pixel, std::span<const double> sums) {
+    pattern_->Add(first_pixel, sums);
+  });
   for (size_t i = 0; i < statistics.frames().size(); ++i) {
     if (!statistics.frame_present()[i]) continue;
     ++frames_;
-    if (!intensity_.empty()) {
-      intensity_[static_cast<size_t>(region.first_frame) + i] =
-          SumOf(statistics.frames()[i], shape_.element_type);
-    }
+    if (intensity_.empty()) continue;
+    const size_t position = static_cast<size_t>(region.first_frame) + i;
+    const double sum = SumOf(statistics.frames()[i], shape_.element_type);
+    intensity_[position] = static_cast<float>(sum);
+    if (!disk_) continue;
+    bright_[position] = static_cast<float>(disk_sums[i].bright);
+    dark_[position] = static_cast<float>(sum - disk_sums[i].near);
   }
 }
 
 Status Preview::Write(const std::filesystem::path& dataset_directory) const {
-  if (pattern_.empty() || frames_ == 0) return Status::Ok();
+  if (!pattern_ || frames_ == 0) return Status::Ok();
   const std::filesystem::path folder = dataset_directory / "preview";
   PENSTOCK_RETURN_IF_ERROR(CreateDirectories(folder));
-  std::vector<double> mean(pattern_.begin(), pattern_.end());
-  for (double& value : mean) value /= static_cast<double>(frames_);
-  PENSTOCK_RETURN_IF_ERROR(WritePicture(folder / "mean_pattern.png",
-                                        {shape_.signal.rows, shape_.signal.columns}, mean,
-                                        DisplayScale::kLogarithmic, "mean pattern"));
+  std::string title = "mean pattern";
+  if (pattern_->bin() > 1) {
+    title += fmt::format(", mean of {0} x {0} pixels of the detector", pattern_->bin());
+  }
+  PENSTOCK_RETURN_IF_ERROR(WritePicture(folder / "mean_pattern.png", pattern_->shape(),
+                                        pattern_->Mean(frames_), DisplayScale::kLogarithmic,
+                                        std::move(title)));
+  const auto write_scan = [&](const char* name, const std::vector<float>& values,
+                              std::string title_of_scan) {
+    return WritePicture(folder / name, {shape_.scan.rows, shape_.scan.columns},
+                        {values.begin(), values.end()}, DisplayScale::kLinear,
+                        std::move(title_of_scan));
+  };
   if (intensity_.empty()) return Status::Ok();
-  return WritePicture(folder / "total_intensity.png", {shape_.scan.rows, shape_.scan.columns},
-                      intensity_, DisplayScale::kLinear, "total intensity");
+  PENSTOCK_RETURN_IF_ERROR(write_scan("total_intensity.png", intensity_, "total intensity"));
+  if (!disk_) return Status::Ok();
+  PENSTOCK_RETURN_IF_ERROR(write_scan(
+      "bright_field.png", bright_,
+      fmt::format("bright field, disk:{:g},{:g},{:g}", disk_->row, disk_->column, disk_->radius)));
+  return write_scan("dark_field.png", dark_,
+                    fmt::format("dark field, beyond {:g} of disk:{:g},{:g},{:g}", kDarkFieldFrom,
+                                disk_->row, disk_->column, disk_->radius));
 }
 
 }  // namespace penstock::ingest

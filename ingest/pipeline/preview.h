@@ -5,8 +5,13 @@
 
 #include <filesystem>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <vector>
 
+#include "ingest/pipeline/binned_pattern.h"
+#include "ingest/pipeline/bright_disk.h"
+#include "ingest/pipeline/disk_sums.h"
 #include "penstock/base/result.h"
 #include "penstock/dataset/statistics.h"
 
@@ -15,19 +20,30 @@ namespace penstock::ingest {
 // Thread-safe but for Write.
 class Preview {
  public:
-  explicit Preview(const DatasetShape& shape);
+  // Bright and dark field are drawn where there is a disk.
+  Preview(const DatasetShape& shape, std::optional<BrightDisk> disk);
 
-  void AddBlock(const BlockRegion& region, const BlockStatistics& statistics);
+  // What a Preview holds; without the pictures that Write makes one after the other.
+  static uint64_t MemoryBytes(const DatasetShape& shape);
 
-  // preview/mean_pattern.png (logarithmic) and, for scans, preview/total_intensity.png. Missing
-  // frames are black. Nothing is written for complex data, which have no statistics.
+  // `disk_sums`: one per frame of the block, or empty where there is no disk.
+  void AddBlock(const BlockRegion& region, const BlockStatistics& statistics,
+                std::span<const DiskSum> disk_sums);
+
+  // preview/mean_pattern.png (logarithmic) and, for scans, preview/total_intensity.png,
+  // bright_field.png and dark_field.png. Missing frames are black. Nothing is written for complex
+  // data, which have no statistics.
   Status Write(const std::filesystem::path& dataset_directory) const;
 
  private:
   const DatasetShape shape_;
+  const std::optional<BrightDisk> disk_;
   std::mutex mutex_;
-  std::vector<float> pattern_;     // sum over all valid frames; enough for a picture
-  std::vector<double> intensity_;  // per frame; NaN where there is none
+  std::optional<BinnedPattern> pattern_;  // sum over all valid frames; absent for complex data
+  // Per frame; NaN where there is none; enough for a picture. Empty for a series.
+  std::vector<float> intensity_;
+  std::vector<float> bright_;
+  std::vector<float> dark_;
   int64_t frames_ = 0;
 };
 

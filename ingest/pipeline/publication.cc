@@ -119,7 +119,9 @@ Status KeepBlocksOnly(const std::filesystem::path& staging) {
   for (const char* kept : {"data.zarr", "real", "c"}) {
     for (std::filesystem::directory_iterator entry(folder, problem), end; !problem && entry != end;
          entry.increment(problem)) {
-      if (entry->path().filename() != kept) PENSTOCK_RETURN_IF_ERROR(RemoveTree(entry->path()));
+      const std::filesystem::path name = entry->path().filename();
+      if (name == kept || name == "frame_header") continue;
+      PENSTOCK_RETURN_IF_ERROR(RemoveTree(entry->path()));
     }
     folder /= kept;
     if (problem || !NameExists(folder)) break;

@@ -38,6 +38,26 @@ SourceDigests::SourceDigests(const std::vector<SourceFile>& files) {
   }
 }
 
+void SourceDigests::Grow(const std::vector<SourceFile>& files) {
+  SourceDigests grown(files);
+  const std::lock_guard lock(mutex_);
+  for (File& file : grown.files_) {
+    const auto before = std::ranges::find(files_, file.path, &File::path);
+    if (before == files_.end() || before->bytes > file.bytes) continue;
+    if (before->bytes == file.bytes) {
+      file.leaves = before->leaves;
+      continue;
+    }
+    for (uint64_t leaf = 1; leaf < before->leaves.size(); ++leaf) {
+      if ((leaf + 1) * kDigestLeafBytes > before->bytes) break;
+      file.leaves[leaf] = std::move(before->leaves[leaf]);
+    }
+  }
+  files_ = std::move(grown.files_);
+  open_.clear();
+  completed_.clear();
+}
+
 uint64_t SourceDigests::LeafEnd(const File& file, uint64_t leaf) const {
   return std::min(file.bytes, (leaf + 1) * kDigestLeafBytes);
 }

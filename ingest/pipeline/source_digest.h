@@ -43,6 +43,11 @@ class SourceDigests final : public RawBytesObserver {
 
   void OnBytes(size_t file, uint64_t offset, std::span<const std::byte> bytes) override;
 
+  // The files, to which bytes may have been added and beside which there may be new ones. Leaves
+  // that are known in full stay known, but for the first one of a file that grew, where a header
+  // may have been brought up to date. Not while decoders run.
+  void Grow(const std::vector<SourceFile>& files);
+
   // Leaves that are known from an earlier run over the same files. Ignores what does not fit.
   void Adopt(const LeafDigest& leaf);
   // Leaves completed since the last call.

@@ -6,8 +6,8 @@
 // overlap; only the stated bytes are read and written.
 //
 // The layouts are those of the Merlin MIB format (processed data: big-endian words; raw data
-// "R64": big-endian 64-bit words with the lowest pixel in the lowest bits) and of Gatan K2 IS
-// (uint12, two pixels in three bytes, low bits first).
+// "R64": big-endian 64-bit words with the lowest pixel in the lowest bits), of Gatan K2 IS (uint12,
+// two pixels in three bytes, low bits first) and of MRC (4-bit integers, float16).
 
 #ifndef PENSTOCK_INGEST_UNPACK_UNPACK_H_
 #define PENSTOCK_INGEST_UNPACK_UNPACK_H_
@@ -27,6 +27,26 @@ void SwapBytes32(const std::byte* source, std::byte* destination, size_t pixels)
 
 // Packed uint12 to uint16: reads (3 * pixels + 1) / 2 bytes, writes 2 * pixels.
 void UnpackUint12(const std::byte* source, std::byte* destination, size_t pixels);
+
+// Blocks of packed uint12, 16 pixels wide, that lie side by side in an image (K2 IS): 24 bytes per
+// row in each block, 32 bytes in the image.
+struct Uint12Blocks {
+  static constexpr size_t kRowBytes = 24;
+  static constexpr size_t kImageBytes = 32;
+
+  const std::byte* const* blocks = nullptr;  // the packed pixels of each, from left to right
+  size_t block_count = 0;
+  size_t row_count = 0;
+  std::byte* destination = nullptr;  // of the first pixel of the first block
+  size_t destination_stride = 0;     // bytes from one image row to the next
+};
+void UnpackUint12Blocks(const Uint12Blocks& blocks);
+
+// 4-bit pixels to uint8, the first of a byte in its low bits: reads (pixels + 1) / 2 bytes.
+void UnpackUint4(const std::byte* source, std::byte* destination, size_t pixels);
+
+// IEEE 754 float16 to float32, which is exact: reads 2 bytes per pixel, writes 4.
+void WidenFloat16(const std::byte* source, std::byte* destination, size_t pixels, bool big_endian);
 
 // The pixel rows of one chip inside a raw frame, and where they go in the image. Strides are in
 // bytes from one row to the next; the destination's is negative where rows go upward.

@@ -65,6 +65,44 @@ void UnpackUint12(const std::byte* source, std::byte* destination, size_t pixels
   }
 }
 
+void UnpackUint12Blocks(const Uint12Blocks& blocks) {
+  for (size_t row = 0; row < blocks.row_count; ++row) {
+    for (size_t block = 0; block < blocks.block_count; ++block) {
+      UnpackUint12(
+          blocks.blocks[block] + row * Uint12Blocks::kRowBytes,
+          blocks.destination + row * blocks.destination_stride + block * Uint12Blocks::kImageBytes,
+          Uint12Blocks::kImageBytes / 2);
+    }
+  }
+}
+
+void UnpackUint4(const std::byte* source, std::byte* destination, size_t pixels) {
+  for (size_t i = 0; i < pixels; ++i) {
+    const auto pair = std::to_integer<unsigned>(source[i / 2]);
+    Store(destination, i, static_cast<uint8_t>(i % 2 == 0 ? pair % 16 : pair / 16));
+  }
+}
+
+void WidenFloat16(const std::byte* source, std::byte* destination, size_t pixels, bool big_endian) {
+  for (size_t i = 0; i < pixels; ++i) {
+    const auto first = std::to_integer<uint32_t>(source[2 * i]);
+    const auto second = std::to_integer<uint32_t>(source[2 * i + 1]);
+    const uint32_t half = big_endian ? first << 8 | second : second << 8 | first;
+    const uint32_t exponent = half >> 10 & 0x1F;
+    const uint32_t mantissa = half & 0x3FF;
+    uint32_t bits = 0;
+    if (exponent == 0x1F) {
+      bits = 0x7F800000 | mantissa << 13;
+    } else if (exponent != 0) {
+      bits = (exponent + 112) << 23 | mantissa << 13;
+    } else {  // subnormal: mantissa * 2^-24
+      const float value = static_cast<float>(mantissa) / 16777216.0F;
+      std::memcpy(&bits, &value, sizeof(bits));
+    }
+    Store(destination, i, bits | (half & 0x8000) << 16);
+  }
+}
+
 void UnpackR64Depth1(const PixelRows& rows, PixelOrder order) {
   UnpackRows<uint8_t>(rows, order, [&rows](size_t offset, size_t i) {
     return R64Pixel(rows.source + offset, i, 1);

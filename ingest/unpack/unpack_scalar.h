@@ -13,6 +13,9 @@ namespace penstock::ingest::scalar {
 void SwapBytes16(const std::byte* source, std::byte* destination, size_t pixels);
 void SwapBytes32(const std::byte* source, std::byte* destination, size_t pixels);
 void UnpackUint12(const std::byte* source, std::byte* destination, size_t pixels);
+void UnpackUint12Blocks(const Uint12Blocks& blocks);
+void UnpackUint4(const std::byte* source, std::byte* destination, size_t pixels);
+void WidenFloat16(const std::byte* source, std::byte* destination, size_t pixels, bool big_endian);
 void UnpackR64Depth1(const PixelRows& rows, PixelOrder order);
 void UnpackR64Depth6(const PixelRows& rows, PixelOrder order);
 void UnpackR64Depth12(const PixelRows& rows, PixelOrder order);

@@ -24,17 +24,9 @@
 #include "penstock/base/result.h"
 #include "penstock/dataset/description.h"
 #include "penstock/dataset/geometry.h"
+#include "penstock/ingest/source_reader.h"
 
 namespace penstock::ingest {
-
-// Receives the source's bytes as the decoder reads them, so that vendor files are hashed while hot.
-// Thread-safe.
-class RawBytesObserver {
- public:
-  virtual ~RawBytesObserver() = default;
-  // `file` is an index into SourceDescription::files.
-  virtual void OnBytes(size_t file, uint64_t offset, std::span<const std::byte> bytes) = 0;
-};
 
 // What a frame's own header says, for formats that have one. Absent members are not in the format.
 struct FrameHeaderFacts {
@@ -51,15 +43,21 @@ class DecodeReport {
   virtual void AddFrameFacts(int64_t /*source_frame*/, const FrameHeaderFacts& /*facts*/) {}
   // The frame's pixels are not usable (lost sector, damaged header): image_key 3.
   virtual void MarkInvalid(int64_t source_frame, std::string_view reason) = 0;
-  // Pixels that are not valid in any frame (an absent sector), as a list of row-major indices.
-  virtual void AddInvalidPixels(std::span<const int64_t> /*pixels*/) {}
 };
 
-// A worker's own state for Decode; never shared between threads.
+// A worker's own state for Decode; never shared between threads, and used with one source only.
 struct DecodeContext {
   AlignedBuffer scratch;  // grown by the source as it needs, reused from call to call
+  SourceReader reader;
   RawBytesObserver* observer = nullptr;
   DecodeReport* report = nullptr;  // never null during Decode
+
+  // SourceReader::Read, seen by the observer.
+  Result<std::span<const std::byte>> Read(const SourceRange& range,
+                                          const std::filesystem::path& path);
+  // The same, of any length, to `destination` of range.bytes bytes.
+  Status ReadInto(const SourceRange& range, std::span<std::byte> destination,
+                  const std::filesystem::path& path);
 };
 
 struct SourceFile {
@@ -76,6 +74,9 @@ struct ScanShapeEvidence {
   std::string evidence;  // "scan.hdr: ScanX = 256, ScanY = 256"
   // Frames of the source per scan row beyond shape.columns (fly-back, line skip), 0 where none.
   int64_t extra_frames_per_row = 0;
+  // Concluded from the frames that are there (their number, their times), not stated anywhere: of
+  // no worth while an acquisition is still being written.
+  bool from_frames = false;
 };
 
 // A gap in the source's own numbering of its frames: `count` frames belong between source frames
@@ -89,7 +90,9 @@ struct MissingFrames {
 
 // For sources stored in chunks (HDF5, Zarr): reading fewer frames than a chunk wastes the rest.
 struct ChunkHint {
-  int64_t frames = 1;  // frames per chunk along the frame axis
+  int64_t frames = 1;          // frames per chunk along the frame axis
+  uint64_t scratch_bytes = 0;  // what Decode allocates in its context, where more than a tile
+  uint64_t shared_bytes = 0;   // what the source keeps for all threads: chunk tables, a cache
 };
 
 struct SourceDescription {
@@ -109,6 +112,7 @@ struct SourceDescription {
   std::vector<VendorHeader> vendor_headers;
   std::vector<Anomaly> anomalies;  // found while opening; kHeaderContradiction refuses by default
   OrientationRecord orientation;
+  PixelMask pixel_mask;  // pixels that are not valid in any frame (an absent sector, dead pixels)
   std::optional<ChunkHint> chunks;
   std::vector<std::string> corrections;  // applied by Decode ("dark frame subtracted"), verbatim
   bool growing = false;  // the acquisition is still being written; frame_count may rise (Refresh)
@@ -144,6 +148,12 @@ struct OpenOptions {
   uint64_t frame_footer_bytes = 0;  // raw
   bool this_file_only = false;      // do not collect the other files of a series
   std::string dataset_path;         // HDF5, Zarr
+  // Go on without a part of the detector whose data is missing; it ends in the pixel mask.
+  bool rescue = false;
+  // Corrections, for formats that come with raw pixels. Where they are asked for and the source has
+  // no use for them, opening is refused.
+  bool subtract_dark = false;  // the dark reference that belongs to the acquisition
+  std::string gain_file;       // multiply with the gain reference in this file; "" for none
 };
 
 enum class Confidence : uint8_t { kNo, kMaybe, kYes };
@@ -159,7 +169,7 @@ class SourceFormat {
   virtual ~SourceFormat() = default;
   virtual std::string_view name() const = 0;         // "mib"
   virtual std::string_view description() const = 0;  // "Merlin MIB (Quantum Detectors)"
-  // By content alone. `head` holds up to the first 4096 bytes of the file at `path`.
+  // By content alone. `head`: up to the first 4096 bytes of the file, nothing for a directory.
   virtual Detection Detect(const std::filesystem::path& path,
                            std::span<const std::byte> head) const = 0;
   virtual Result<std::unique_ptr<FrameSource>> Open(const std::filesystem::path& path,

@@ -43,6 +43,7 @@ struct IngestOptions {
   // A store, if it ends with '/' or is an existing directory that is no dataset: the dataset is
   // named after the source. Else the dataset directory itself.
   std::filesystem::path to;
+  std::string name;    // of the dataset in a store; empty: the one that the source suggests
   std::string format;  // registry name; empty: detected
   OpenOptions open;
   std::optional<ScanShape> scan_shape;
@@ -136,6 +137,7 @@ struct IngestPlan {
   std::vector<std::string> remarks;  // what a user should know and that is nothing wrong
   int workers = 1;
   int64_t tile_frames = 1;
+  uint64_t memory_bytes = 0;  // what running it uses, with all its workers
   uint64_t destination_bytes = 0;
 };
 
@@ -143,6 +145,11 @@ struct IngestPlan {
 // source does not hold what the scan shape needs (see MissingPolicy) or where its own statements
 // about its geometry contradict each other and the user has not given the shape.
 Result<IngestPlan> PlanIngest(const std::filesystem::path& source_path,
+                              const IngestOptions& options);
+// The same for a source that is open already; options.format and options.open are what it was
+// opened with.
+Result<IngestPlan> PlanIngest(std::shared_ptr<FrameSource> source,
+                              const std::filesystem::path& source_path,
                               const IngestOptions& options);
 
 // Decodes frames of the plan for a fraction of a second. Frames of 0: nothing was measured.

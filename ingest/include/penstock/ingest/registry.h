@@ -20,7 +20,15 @@ std::span<const SourceFormat* const> AllFormats();
 // kInvalidArgument with the list of names when there is no such format.
 Result<const SourceFormat*> FindFormat(std::string_view name);
 
-// By content. kUnsupported, with what was seen, when no format recognises the file.
+struct DetectedFormat {
+  const SourceFormat* format = nullptr;  // never null in a result
+  Confidence confidence = Confidence::kNo;
+  std::string evidence;  // "starts with 'MQ1,'"
+};
+
+// By content. kUnsupported, with what was seen, when no format recognises the file. A directory is
+// offered to the formats too, without any head.
+Result<DetectedFormat> DetectSource(const std::filesystem::path& path);
 Result<const SourceFormat*> DetectFormat(const std::filesystem::path& path);
 
 // What DetectFormat went by: "starts with 'MQ1,'".
