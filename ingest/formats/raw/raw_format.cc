@@ -91,19 +91,8 @@ class Raw final : public SourceFormat {
     source.signal = *options.signal_shape;
     source.element_type = *options.element_type;
     source.frame_count = static_cast<int64_t>(body / record);
-    if (body % record != 0) {
-      Anomaly anomaly;
-      anomaly.kind = AnomalyKind::kTruncated;
-      anomaly.file = path.string();
-      anomaly.byte_offset = size - body % record;
-      anomaly.frame = source.frame_count;
-      anomaly.message = fmt::format(
-          "expected whole records of {} bytes, found {} bytes after the last one, which are left "
-          "out",
-          record, body % record);
-      source.anomalies.push_back(std::move(anomaly));
-    }
-    return MakeRecordSource(std::move(source), layout, std::move(file.fd));
+    if (auto torn = TornRecord(path, size, layout)) source.anomalies.push_back(*std::move(torn));
+    return MakeRecordSource(std::move(source), layout, std::move(file.fd), true);
   }
 };
 

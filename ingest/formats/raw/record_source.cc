@@ -1,6 +1,7 @@
 #include "ingest/formats/raw/record_source.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -35,12 +36,15 @@ void ReverseByteOrder(std::span<std::byte> bytes, size_t width) {
 }
 
 // Bytes read at once where the frames do not lie back to back.
-constexpr uint64_t kReadBytes = uint64_t{4} << 20;
+constexpr uint64_t kReadBytes = SourceReader::kMaxReadBytes;
 
 class RecordSource final : public FrameSource {
  public:
-  RecordSource(SourceDescription description, RecordLayout layout, FileDescriptor fd)
-      : description_(std::move(description)), layout_(layout), fd_(std::move(fd)) {}
+  RecordSource(SourceDescription description, RecordLayout layout, FileDescriptor fd, bool may_grow)
+      : description_(std::move(description)),
+        layout_(layout),
+        fd_(std::move(fd)),
+        may_grow_(may_grow) {}
 
   const SourceDescription& description() const override { return description_; }
 
@@ -63,6 +67,28 @@ class RecordSource final : public FrameSource {
     return Status::Ok();
   }
 
+  Result<int64_t> Refresh() override {
+    if (!may_grow_) return description_.frame_count;
+    PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity now, IdentifyFile(path()));
+    const FileIdentity& before = description_.files.front().identity;
+    if (now.inode != before.inode || now.device != before.device || now.size < before.size) {
+      return Error::Contradiction("the file was replaced or cut while it was followed")
+          .In(path().string())
+          .Expected(fmt::format("at least {} bytes of the same file", before.size))
+          .Found(fmt::format("{} bytes{}", now.size,
+                             now.inode == before.inode ? "" : " of another file of this name"));
+    }
+    std::erase_if(description_.anomalies,
+                  [](const Anomaly& anomaly) { return anomaly.kind == AnomalyKind::kTruncated; });
+    if (auto torn = TornRecord(path(), now.size, layout_)) {
+      description_.anomalies.push_back(*std::move(torn));
+    }
+    description_.files.front().identity = now;
+    description_.frame_count =
+        static_cast<int64_t>((now.size - layout_.file_header_bytes) / layout_.record_bytes());
+    return description_.frame_count;
+  }
+
  private:
   const std::filesystem::path& path() const { return description_.files.front().path; }
 
@@ -73,8 +99,8 @@ class RecordSource final : public FrameSource {
   Status DecodeContiguous(int64_t first, std::span<std::byte> destination,
                           DecodeContext& context) const {
     const uint64_t offset = OffsetOf(first);
-    PENSTOCK_RETURN_IF_ERROR(ReadFully(fd_.get(), offset, destination, path()));
-    if (context.observer != nullptr) context.observer->OnBytes(0, offset, destination);
+    PENSTOCK_RETURN_IF_ERROR(
+        context.ReadInto({0, fd_.get(), offset, destination.size()}, destination, path()));
     ReverseByteOrder(destination, layout_.swap_bytes);
     return Status::Ok();
   }
@@ -82,13 +108,8 @@ class RecordSource final : public FrameSource {
   Status DecodeRecords(int64_t first, int64_t count, std::span<std::byte> destination,
                        DecodeContext& context) const {
     const uint64_t bytes = static_cast<uint64_t>(count) * layout_.record_bytes();
-    if (context.scratch.size() < bytes) {
-      PENSTOCK_ASSIGN_OR_RETURN(context.scratch, AlignedBuffer::Allocate(bytes));
-    }
-    const std::span<std::byte> records = context.scratch.span().first(bytes);
-    const uint64_t offset = OffsetOf(first);
-    PENSTOCK_RETURN_IF_ERROR(ReadFully(fd_.get(), offset, records, path()));
-    if (context.observer != nullptr) context.observer->OnBytes(0, offset, records);
+    PENSTOCK_ASSIGN_OR_RETURN(const std::span<const std::byte> records,
+                              context.Read({0, fd_.get(), OffsetOf(first), bytes}, path()));
     for (int64_t i = 0; i < count; ++i) {
       const uint64_t at = static_cast<uint64_t>(i) * layout_.record_bytes();
       const std::span<std::byte> frame =
@@ -99,16 +120,33 @@ class RecordSource final : public FrameSource {
     return Status::Ok();
   }
 
-  const SourceDescription description_;
+  SourceDescription description_;
   const RecordLayout layout_;
   const FileDescriptor fd_;
+  const bool may_grow_;
 };
 
 }  // namespace
 
 std::unique_ptr<FrameSource> MakeRecordSource(SourceDescription description, RecordLayout layout,
-                                              FileDescriptor fd) {
-  return std::make_unique<RecordSource>(std::move(description), layout, std::move(fd));
+                                              FileDescriptor fd, bool may_grow) {
+  return std::make_unique<RecordSource>(std::move(description), layout, std::move(fd), may_grow);
+}
+
+std::optional<Anomaly> TornRecord(const std::filesystem::path& path, uint64_t file_bytes,
+                                  const RecordLayout& layout) {
+  const uint64_t record = layout.record_bytes();
+  const uint64_t body = file_bytes - layout.file_header_bytes;
+  if (body % record == 0) return std::nullopt;
+  Anomaly anomaly;
+  anomaly.kind = AnomalyKind::kTruncated;
+  anomaly.file = path.string();
+  anomaly.byte_offset = file_bytes - body % record;
+  anomaly.frame = static_cast<int64_t>(body / record);
+  anomaly.message = fmt::format(
+      "expected whole records of {} bytes, found {} bytes after the last one, which are left out",
+      record, body % record);
+  return anomaly;
 }
 
 Result<OpenedFile> OpenRegularFile(const std::filesystem::path& path) {

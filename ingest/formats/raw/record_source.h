@@ -7,7 +7,9 @@
 #define PENSTOCK_INGEST_FORMATS_RAW_RECORD_SOURCE_H_
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "penstock/ingest/frame_source.h"
 
@@ -24,8 +26,14 @@ struct RecordLayout {
 };
 
 // `description.files` holds one file, the one of `fd`. Thread-safe as FrameSource demands.
+// `may_grow`: the number of records follows from the size of the file alone, so that Refresh finds
+// those that have come since.
 std::unique_ptr<FrameSource> MakeRecordSource(SourceDescription description, RecordLayout layout,
-                                              FileDescriptor fd);
+                                              FileDescriptor fd, bool may_grow = false);
+
+// What a file ends with that is no whole record; nothing where there is none.
+std::optional<Anomaly> TornRecord(const std::filesystem::path& path, uint64_t file_bytes,
+                                  const RecordLayout& layout);
 
 // Opens a regular file for reading. kInvalidArgument for anything else (a directory, a pipe).
 struct OpenedFile {

@@ -80,12 +80,8 @@ Status SerSource::DecodeRun(size_t first, size_t last, std::span<std::byte> dest
   const ElementIndex& index = series_.index;
   const uint64_t start = index.offsets[first];
   const size_t length = ReadEnd(last - 1) - start;
-  if (context.scratch.size() < length) {
-    PENSTOCK_ASSIGN_OR_RETURN(context.scratch, AlignedBuffer::Allocate(length));
-  }
-  const std::span<std::byte> bytes = context.scratch.span().first(length);
-  PENSTOCK_RETURN_IF_ERROR(ReadFully(series_.fd.get(), start, bytes, series_.path));
-  if (context.observer != nullptr) context.observer->OnBytes(0, start, bytes);
+  PENSTOCK_ASSIGN_OR_RETURN(const std::span<const std::byte> bytes,
+                            context.Read({0, series_.fd.get(), start, length}, series_.path));
 
   const size_t rows = index.first.height;
   const size_t row_bytes = index.frame_bytes / rows;
@@ -112,18 +108,14 @@ Status SerSource::DecodeLargeFrame(size_t element, std::span<std::byte> destinat
   const int fd = series_.fd.get();
   const uint64_t start = index.offsets[element];
   std::array<std::byte, kElementHeadBytes> head;
-  PENSTOCK_RETURN_IF_ERROR(ReadFully(fd, start, head, series_.path));
+  PENSTOCK_RETURN_IF_ERROR(context.ReadInto({0, fd, start, head.size()}, head, series_.path));
   PENSTOCK_RETURN_IF_ERROR(CheckSameGeometry(index, ParseElementHead(head), element, series_.path));
-  PENSTOCK_RETURN_IF_ERROR(ReadFully(fd, start + kElementHeadBytes, destination, series_.path));
+  PENSTOCK_RETURN_IF_ERROR(context.ReadInto({0, fd, start + kElementHeadBytes, destination.size()},
+                                            destination, series_.path));
   std::array<std::byte, kMaxGapBytes + 24> behind;
   const uint64_t element_end = index.ElementEnd(element);
   const auto tail = std::span(behind).first(ReadEnd(element) - element_end);
-  PENSTOCK_RETURN_IF_ERROR(ReadFully(fd, element_end, tail, series_.path));
-  if (context.observer != nullptr) {
-    context.observer->OnBytes(0, start, head);
-    context.observer->OnBytes(0, start + kElementHeadBytes, destination);
-    context.observer->OnBytes(0, element_end, tail);
-  }
+  PENSTOCK_RETURN_IF_ERROR(context.ReadInto({0, fd, element_end, tail.size()}, tail, series_.path));
   const size_t rows = index.first.height;
   const size_t row_bytes = index.frame_bytes / rows;
   for (size_t top = 0, bottom = rows - 1; top < bottom; ++top, --bottom) {
