@@ -7,11 +7,21 @@
 #include <cctype>
 #include <vector>
 
+#include "ingest/formats/blo/blo_format.h"
+#include "ingest/formats/dm/dm_format.h"
+#include "ingest/formats/empad/empad_format.h"
+#include "ingest/formats/frms6/frms6_format.h"
+#include "ingest/formats/hdf5/hdf5_format.h"
+#include "ingest/formats/k2is/k2is_format.h"
 #include "ingest/formats/mib/mib_format.h"
+#include "ingest/formats/mrc/mrc_format.h"
 #include "ingest/formats/npy/npy_format.h"
 #include "ingest/formats/raw/raw_format.h"
 #include "ingest/formats/raw/record_source.h"
+#include "ingest/formats/seq/seq_format.h"
 #include "ingest/formats/ser/ser_format.h"
+#include "ingest/formats/tvips/tvips_format.h"
+#include "ingest/formats/zarr/zarr_format.h"
 #include "ingest/known_signatures.h"
 
 namespace penstock::ingest {
@@ -50,25 +60,36 @@ std::string FirstBytes(std::span<const std::byte> head) {
   return fmt::format("{} '{}'", hexadecimal, text);
 }
 
-struct Detected {
-  const SourceFormat* format = nullptr;
-  std::string evidence;
-};
+// The first format that is certain, else the first that thinks it possible; null format: none.
+DetectedFormat AskFormats(const std::filesystem::path& path, std::span<const std::byte> head) {
+  DetectedFormat possible;
+  for (const SourceFormat* format : AllFormats()) {
+    Detection detection = format->Detect(path, head);
+    if (detection.confidence == Confidence::kNo) continue;
+    DetectedFormat detected{format, detection.confidence, std::move(detection.evidence)};
+    if (detected.confidence == Confidence::kYes) return detected;
+    if (possible.format == nullptr) possible = std::move(detected);
+  }
+  return possible;
+}
 
-Result<Detected> Detect(const std::filesystem::path& path) {
+}  // namespace
+
+Result<DetectedFormat> DetectSource(const std::filesystem::path& path) {
+  std::error_code problem;
+  if (std::filesystem::is_directory(path, problem)) {
+    DetectedFormat detected = AskFormats(path, {});
+    if (detected.format != nullptr) return detected;
+    return Error::Unsupported("this directory is not one that a format stores its data in")
+        .In(path.string())
+        .Expected("a detector file")
+        .Found("a directory")
+        .Advice("'penstock ingest FOLDER --to STORE/' takes every acquisition in a folder");
+  }
   Head head;
   PENSTOCK_RETURN_IF_ERROR(ReadHead(path, head));
-  Detected possible;
-  for (const SourceFormat* format : AllFormats()) {
-    Detection detection = format->Detect(path, head.span());
-    if (detection.confidence == Confidence::kYes) {
-      return Detected{format, std::move(detection.evidence)};
-    }
-    if (detection.confidence == Confidence::kMaybe && possible.format == nullptr) {
-      possible = {format, std::move(detection.evidence)};
-    }
-  }
-  if (possible.format != nullptr) return possible;
+  DetectedFormat detected = AskFormats(path, head.span());
+  if (detected.format != nullptr) return detected;
 
   if (const KnownSignature* known = FindKnownSignature(head.span())) {
     return Error::Unsupported(fmt::format("this is {}", known->what))
@@ -85,15 +106,13 @@ Result<Detected> Detect(const std::filesystem::path& path) {
       .Advice("for a raw file give --format raw with --sig-shape and --dtype");
 }
 
-}  // namespace
-
 std::span<const SourceFormat* const> AllFormats() {
   // In order of detection; a new format is one line here.
   static const std::array kFormats = {
-      &MibFormat(),
-      &SerFormat(),
-      &NpyFormat(),
-      &RawFormat(),
+      &MibFormat(),     &SerFormat(),   &BloFormat(),   &EmpadFormat(),    &Frms6Format(),
+      &MrcFormat(),     &SeqFormat(),   &TvipsFormat(), &K2isFormat(),     &DmFormat(),
+      &NpyFormat(),     &HspyFormat(),  &VeloxFormat(), &Py4dstemFormat(), &EmdFormat(),
+      &DectrisFormat(), &NexusFormat(), &Hdf5Format(),  &ZarrFormat(),     &RawFormat(),
   };
   return kFormats;
 }
@@ -109,24 +128,34 @@ Result<const SourceFormat*> FindFormat(std::string_view name) {
 }
 
 Result<const SourceFormat*> DetectFormat(const std::filesystem::path& path) {
-  PENSTOCK_ASSIGN_OR_RETURN(const Detected detected, Detect(path));
+  PENSTOCK_ASSIGN_OR_RETURN(const DetectedFormat detected, DetectSource(path));
   return detected.format;
 }
 
 Result<std::string> DetectionEvidence(const std::filesystem::path& path) {
-  PENSTOCK_ASSIGN_OR_RETURN(Detected detected, Detect(path));
+  PENSTOCK_ASSIGN_OR_RETURN(DetectedFormat detected, DetectSource(path));
   return std::move(detected.evidence);
 }
 
 Result<std::unique_ptr<FrameSource>> OpenSource(const std::filesystem::path& path,
                                                 std::string_view format,
                                                 const OpenOptions& options) {
-  if (!format.empty()) {
-    PENSTOCK_ASSIGN_OR_RETURN(const SourceFormat* const chosen, FindFormat(format));
-    return chosen->Open(path, options);
+  const SourceFormat* chosen = nullptr;
+  if (format.empty()) {
+    PENSTOCK_ASSIGN_OR_RETURN(chosen, DetectFormat(path));
+  } else {
+    PENSTOCK_ASSIGN_OR_RETURN(chosen, FindFormat(format));
   }
-  PENSTOCK_ASSIGN_OR_RETURN(const SourceFormat* const detected, DetectFormat(path));
-  return detected->Open(path, options);
+  PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<FrameSource> source, chosen->Open(path, options));
+  const bool correct = options.subtract_dark || !options.gain_file.empty();
+  if (correct && source->description().corrections.empty()) {
+    return Error::InvalidArgument("there is nothing to correct in this source")
+        .In(path.string())
+        .Expected("a format with dark or gain references (frms6, seq)")
+        .Found(std::string(chosen->name()))
+        .Advice("leave out --subtract-dark and --gain");
+  }
+  return source;
 }
 
 }  // namespace penstock::ingest

@@ -40,8 +40,15 @@ Result<MibFile> InspectMibFile(const std::filesystem::path& path) {
         .Found("0 bytes")
         .Advice("check whether the acquisition was written and the file copied completely");
   }
-  std::vector<std::byte> head(std::min<uint64_t>(file.identity.size, kMibMaxHeaderBytes));
+  // Enough for every header that is known; a series may have a file per frame, and a read costs.
+  constexpr uint64_t kUsualHeaderBytes = 4096;
+  std::vector<std::byte> head(std::min(file.identity.size, kUsualHeaderBytes));
   PENSTOCK_RETURN_IF_ERROR(ReadFully(fd.get(), 0, head, path));
+  const Result<uint32_t> stated = MibHeaderBytes(head);
+  if (stated.ok() && *stated > head.size() && file.identity.size > head.size()) {
+    head.resize(std::min<uint64_t>(file.identity.size, kMibMaxHeaderBytes));
+    PENSTOCK_RETURN_IF_ERROR(ReadFully(fd.get(), 0, head, path));
+  }
   Result<MibFrameHeader> header = ParseMibFrameHeader(head, MibHeaderDetail::kAll);
   if (!header.ok()) return std::move(header).error().In(path).AtOffset(0).AtFrame(0);
   file.first_header = std::move(*header);

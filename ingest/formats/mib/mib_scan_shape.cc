@@ -29,6 +29,7 @@ class Finder {
  private:
   void Report(AnomalyKind kind, std::string message);
   void Add(ScanShape shape, std::string evidence, int64_t extra_frames_per_row = 0);
+  void AddFromFrames(ScanShape shape, std::string evidence);
   void FromScanSize();
   void FromTrigger();
   Status FromTimes();
@@ -57,6 +58,11 @@ void Finder::Report(AnomalyKind kind, std::string message) {
 
 void Finder::Add(ScanShape shape, std::string evidence, int64_t extra_frames_per_row) {
   result_.shapes.push_back({shape, std::move(evidence), extra_frames_per_row});
+}
+
+void Finder::AddFromFrames(ScanShape shape, std::string evidence) {
+  Add(shape, std::move(evidence));
+  result_.shapes.back().from_frames = true;
 }
 
 void Finder::FromScanSize() {
@@ -98,7 +104,8 @@ void Finder::FromScanSize() {
 void Finder::FromTrigger() {
   if (!requested_) return;
   if (*requested_ == 0) {
-    Add({.rows = 1, .columns = acquired_, .is_series = true},
+    AddFromFrames(
+        {.rows = 1, .columns = acquired_, .is_series = true},
         fmt::format("{}: Frames in Acquisition = 0 (continuous acquisition)", SidecarName()));
     return;
   }
@@ -122,13 +129,18 @@ Result<std::vector<int64_t>> Finder::Times() const {
   const int64_t frames = std::min(series_.frame_count(), kMaxTimedFrames);
   for (size_t i = 0; i < series_.files.size() && series_.first_frames[i] < frames; ++i) {
     const MibFile& file = series_.files[i];
-    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenMibFile(file.path));
-    const int64_t count = std::min(file.frame_count, frames - series_.first_frames[i]);
-    for (int64_t k = 0; k < count; ++k) {
-      PENSTOCK_ASSIGN_OR_RETURN(const MibFrameHeader header,
-                                ReadMibFrameHeader(fd.get(), file, k, series_.first_frames[i] + k));
+    const auto add = [&utc, &local](const MibFrameHeader& header) {
       if (header.utc_unix_ns) utc.push_back(*header.utc_unix_ns);
       if (header.local_time_ns) local.push_back(*header.local_time_ns);
+    };
+    add(file.first_header);
+    const int64_t count = std::min(file.frame_count, frames - series_.first_frames[i]);
+    if (count == 1) continue;
+    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenMibFile(file.path));
+    for (int64_t k = 1; k < count; ++k) {
+      PENSTOCK_ASSIGN_OR_RETURN(const MibFrameHeader header,
+                                ReadMibFrameHeader(fd.get(), file, k, series_.first_frames[i] + k));
+      add(header);
     }
   }
   const auto complete = static_cast<size_t>(frames);
@@ -143,7 +155,8 @@ Status Finder::FromTimes() {
   if (!line) return {};
   const int64_t frames = requested_.value_or(0) > 0 ? *requested_ : acquired_;
   if (frames % *line != 0) return {};
-  Add({.rows = frames / *line, .columns = *line},
+  AddFromFrames(
+      {.rows = frames / *line, .columns = *line},
       fmt::format("weaker: time stamps of the first {} frames: the gap after every {} frames is "
                   "longer than the others, as at the end of a scan line",
                   times.size(), *line));
@@ -155,7 +168,8 @@ void Finder::FromSquare() {
   if (frames < 4 || frames > kMaxFrames) return;
   const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(frames))));
   if (side * side != frames) return;
-  Add({.rows = side, .columns = side},
+  AddFromFrames(
+      {.rows = side, .columns = side},
       fmt::format("weakest: {} frames are {} squared; nothing in the files says that it is a scan",
                   frames, side));
 }

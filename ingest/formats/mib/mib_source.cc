@@ -14,7 +14,7 @@ namespace penstock::ingest {
 namespace {
 
 // One read: large enough for the device, small enough that it is still in the cache when decoded.
-constexpr uint64_t kReadBytes = uint64_t{2} << 20;
+constexpr uint64_t kReadBytes = SourceReader::kMaxReadBytes;
 // Files kept open. A series of one file per frame opens the others as it goes.
 constexpr size_t kMaxOpenFiles = 256;
 
@@ -63,6 +63,7 @@ void NoteGap(const MibSeries& series, SourceDescription& description) {
 
 Result<MibFrameHeader> LastHeader(const MibSeries& series) {
   const MibFile& file = series.files.back();
+  if (file.frame_count == 1) return file.first_header;
   PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenMibFile(file.path));
   return ReadMibFrameHeader(fd.get(), file, file.frame_count - 1, series.frame_count() - 1);
 }
@@ -193,15 +194,11 @@ Status MibSource::Decode(int64_t first, int64_t last, std::span<std::byte> desti
     const size_t file = series.FileOfFrame(frame);
     const int64_t end = std::min({last, series.first_frames[file + 1], frame + frames_per_read});
     const uint64_t bytes = static_cast<uint64_t>(end - frame) * geometry.record_bytes;
-    if (context.scratch.size() < bytes) {
-      PENSTOCK_ASSIGN_OR_RETURN(context.scratch, AlignedBuffer::Allocate(bytes));
-    }
-    const std::span<std::byte> records = context.scratch.span().first(bytes);
     const uint64_t offset = series.files[file].OffsetOf(frame - series.first_frames[file]);
     PENSTOCK_ASSIGN_OR_RETURN(const std::shared_ptr<const FileDescriptor> fd, Descriptor(file));
-    // The one place that reads pixels: another way of reading (O_DIRECT, io_uring) goes here.
-    PENSTOCK_RETURN_IF_ERROR(ReadFully(fd->get(), offset, records, series.files[file].path));
-    if (context.observer != nullptr) context.observer->OnBytes(file, offset, records);
+    PENSTOCK_ASSIGN_OR_RETURN(
+        const std::span<const std::byte> records,
+        context.Read({file, fd->get(), offset, bytes}, series.files[file].path));
     const uint64_t images_at = static_cast<uint64_t>(frame - first) * geometry.image_bytes();
     PENSTOCK_RETURN_IF_ERROR(DecodeRecords(
         file, frame, records,
