@@ -101,7 +101,7 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Get(const std::strin
   if (!slot->view || !(slot->view->sidecar == identity)) {
     PENSTOCK_ASSIGN_OR_RETURN(std::shared_ptr<const DatasetView> view, Load(path, identity));
     const std::shared_ptr<const DatasetView> previous = std::exchange(slot->view, view);
-    if (previous && previous->generation != view->generation) {
+    if (previous && !previous->blocks.empty() && previous->generation != view->generation) {
       spdlog::info("{}: the dataset was written anew; its replicas are replaced", path);
       if (on_replaced_) on_replaced_(*previous);
     }
@@ -152,6 +152,14 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Load(const std::stri
   PENSTOCK_RETURN_IF_ERROR(
       CopyTree(Join(path, kChecksumArray), copy.path() / kChecksumArray, budget));
   PENSTOCK_ASSIGN_OR_RETURN(const Dataset dataset, Dataset::FromNexusJson(copy.path(), text));
+  if (dataset.state() == kGrowingState) {
+    // A generation per block that is added: its blocks are served as any other file until then.
+    auto growing = std::make_shared<DatasetView>();
+    growing->path = path;
+    growing->generation = dataset.generation();
+    growing->sidecar = sidecar;
+    return std::shared_ptr<const DatasetView>(std::move(growing));
+  }
   PENSTOCK_ASSIGN_OR_RETURN(const auto checksums, dataset.ReadExtentChecksums());
 
   // Replaced while it was being read: what was read may be of two generations.
