@@ -190,3 +190,26 @@ def test_a_truncated_block_is_named(penstock, dataset, tmp_path):
     assert str(block.relative_to(path)) in done.stderr
     assert f"expected {len(data)} bytes, found {len(data) - 5000} bytes" in done.stderr
     assert not pathlib.Path(tmp_path / "o_sum.npy").exists()
+
+
+def test_a_flipped_byte_is_found_and_named(penstock, tmp_path):
+    path = synthetic.make_dataset(tmp_path / "scan", scan=SCAN, sig=SIG,
+                                  block_bytes=2 * SIG[0] * SIG[1] * SCAN[1] * 2)
+    block = path / "data.zarr/real/c/1/0/0/0"
+    block.chmod(0o644)
+    data = bytearray(block.read_bytes())
+    data[65536 + 5000] ^= 1
+    block.write_bytes(data)
+    apply = ["apply", path, "--mask", "full", "--out", tmp_path / "sum.npy"]
+    done = penstock(*apply, "--backend", "mmap", status=1)
+    for part in (str(block), "damaged", "extent 0", "frames 18-35", "penstock verify"):
+        assert part in done.stderr
+    assert not (tmp_path / "sum.npy").exists()
+    done = penstock("pick", path, "--frame", "2,1", "--out", tmp_path / "frame.npy", status=1)
+    assert str(block) in done.stderr
+    penstock("pick", path, "--frame", "0,1", "--out", tmp_path / "frame.npy")
+    done = penstock(*apply, "--no-verify", "--json")
+    assert json.loads(done.stdout.splitlines()[-1])["extents_verified"] == 0
+    block.write_bytes(bytes(data[:70536]) + bytes([data[70536] ^ 1]) + bytes(data[70537:]))
+    done = penstock(*apply, "--json")
+    assert json.loads(done.stdout.splitlines()[-1])["extents_verified"] == 4

@@ -6,10 +6,13 @@
 #include <gtest/gtest.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -79,6 +82,44 @@ void ComparesWithTwin(Flat kernel, Flat twin, size_t bytes_per_pixel,
   });
 }
 
+TEST(Unpack, Uint4OfEveryTarget) {
+  ComparesWithTwin(UnpackUint4, scalar::UnpackUint4, 1,
+                   [](size_t pixels) { return (pixels + 1) / 2; });
+  const Bytes packed = FromHex({0x21, 0x43, 0xF5});
+  Bytes got(5);
+  UnpackUint4(packed.data(), got.data(), 5);
+  EXPECT_EQ(got, FromHex({1, 2, 3, 4, 5}));
+}
+
+TEST(Unpack, Float16OfEveryTarget) {
+  for (const bool big_endian : {false, true}) {
+    Bytes halves;  // every value that there is
+    for (unsigned i = 0; i < 65536; ++i) {
+      halves.push_back(static_cast<std::byte>(big_endian ? i >> 8 : i));
+      halves.push_back(static_cast<std::byte>(big_endian ? i : i >> 8));
+    }
+    Bytes want(size_t{65536} * 4);
+    scalar::WidenFloat16(halves.data(), want.data(), 65536, big_endian);
+    OnEveryTarget([&] {
+      Bytes got(want.size());
+      WidenFloat16(halves.data(), got.data(), 65536, big_endian);
+      ASSERT_EQ(got, want);
+      Bytes few(size_t{13} * 4);
+      WidenFloat16(halves.data() + 2, few.data(), 13, big_endian);
+      ASSERT_TRUE(std::equal(few.begin(), few.end(), want.begin() + 4));
+    });
+    const auto values = As<float>(want);
+    EXPECT_EQ(values[0x3C00], 1.0F);
+    EXPECT_EQ(values[0xC000], -2.0F);
+    EXPECT_EQ(values[0x7BFF], 65504.0F);
+    EXPECT_EQ(values[0x0001], 5.9604644775390625e-8F);
+    EXPECT_EQ(values[0x0400], 6.103515625e-05F);
+    EXPECT_EQ(values[0x7C00], std::numeric_limits<float>::infinity());
+    EXPECT_TRUE(std::isnan(values[0x7E00]));
+    EXPECT_TRUE(std::signbit(values[0x8000]));
+  }
+}
+
 TEST(Unpack, SwapBytes16EqualsItsTwin) {
   ComparesWithTwin(SwapBytes16, scalar::SwapBytes16, 2, [](size_t n) { return 2 * n; });
 }
@@ -89,6 +130,31 @@ TEST(Unpack, SwapBytes32EqualsItsTwin) {
 
 TEST(Unpack, Uint12EqualsItsTwin) {
   ComparesWithTwin(UnpackUint12, scalar::UnpackUint12, 2, [](size_t n) { return (3 * n + 1) / 2; });
+}
+
+TEST(Unpack, Uint12BlocksEqualTheirTwin) {
+  OnEveryTarget([] {
+    for (const size_t count : {0, 1, 2, 3, 16}) {
+      for (const size_t rows : {0, 1, 2, 7}) {
+        std::vector<Bytes> packed;  // each ends where its pixels end
+        std::vector<const std::byte*> blocks;
+        for (size_t i = 0; i < count; ++i) packed.push_back(RandomBytes(24 * rows + i % 3, 9 + i));
+        for (size_t i = 0; i < count; ++i) blocks.push_back(packed[i].data() + i % 3);
+        const size_t stride = 32 * count + 5;
+        Bytes got(stride * (rows + 1) + 1, kGuard);
+        Bytes want = got;
+        Uint12Blocks job{.blocks = blocks.data(),
+                         .block_count = count,
+                         .row_count = rows,
+                         .destination = got.data() + 1,
+                         .destination_stride = stride};
+        UnpackUint12Blocks(job);
+        job.destination = want.data() + 1;
+        scalar::UnpackUint12Blocks(job);
+        ASSERT_EQ(got, want) << count << " blocks of " << rows << " rows";
+      }
+    }
+  });
 }
 
 TEST(Unpack, SwapsBytes) {
