@@ -23,6 +23,11 @@ foreach(folder catalog ingest cachefs reader)
 endforeach()
 if(PENSTOCK_BUILD_TOOLS)
   install(TARGETS penstock RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  set(PENSTOCK_SYSTEMD_UNIT_DIR lib/systemd/system CACHE PATH "Where systemd units are installed")
+  configure_file(${PROJECT_SOURCE_DIR}/tools/systemd/penstock-watch@.service.in
+                 ${PROJECT_BINARY_DIR}/penstock-watch@.service @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/penstock-watch@.service
+          DESTINATION ${PENSTOCK_SYSTEMD_UNIT_DIR})
 endif()
 
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/penstockConfig.cmake.in

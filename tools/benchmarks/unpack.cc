@@ -8,6 +8,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <functional>
@@ -60,6 +61,37 @@ PixelRows QuadRows(const std::byte* source, std::byte* destination, size_t rows,
           .pixels_per_row = 256};
 }
 
+// Strips of 16 blocks with 930 rows of 16 pixels, as in a K2 IS sector, into an image of 2048
+// columns; the rest in blocks of fewer rows.
+void UnpackStrips(const std::byte* source, std::byte* destination, size_t bytes) {
+  constexpr size_t kBlocks = 16;
+  constexpr size_t kRows = 930;
+  constexpr size_t kSectors = 8;
+  constexpr size_t kImageRow = 4096;
+  const size_t row_bytes = kBlocks * Uint12Blocks::kRowBytes;
+  std::array<const std::byte*, kBlocks> blocks;
+  for (size_t strip = 0; bytes >= row_bytes; ++strip) {
+    const size_t rows = std::min(kRows, bytes / row_bytes);
+    for (size_t i = 0; i < kBlocks; ++i) {
+      blocks[i] = source + i * rows * Uint12Blocks::kRowBytes;
+    }
+    // The last strips of an image that is not filled lie one below the other.
+    const bool whole = rows == kRows && bytes >= (kSectors - strip % kSectors) * kRows * row_bytes;
+    UnpackUint12Blocks({.blocks = blocks.data(),
+                        .block_count = kBlocks,
+                        .row_count = rows,
+                        .destination = destination + (whole ? strip % kSectors * 512 : 0),
+                        .destination_stride = whole ? kImageRow : 512});
+    source += rows * row_bytes;
+    bytes -= rows * row_bytes;
+    if (!whole) {
+      destination += rows * 512;
+    } else if (strip % kSectors == kSectors - 1) {
+      destination += kRows * kImageRow;
+    }
+  }
+}
+
 std::vector<Kernel> Kernels() {
   using Raw = void (*)(const PixelRows&, PixelOrder);
   struct Depth {
@@ -72,6 +104,7 @@ std::vector<Kernel> Kernels() {
       {"swap 16", 1, [](auto* s, auto* d, size_t n) { SwapBytes16(s, d, n / 2); }},
       {"swap 32", 1, [](auto* s, auto* d, size_t n) { SwapBytes32(s, d, n / 4); }},
       {"uint12", 4.0 / 3, [](auto* s, auto* d, size_t n) { UnpackUint12(s, d, n / 3 * 2); }},
+      {"uint12 K2 IS", 4.0 / 3, UnpackStrips},
       {"R64 24 bit", 2,
        [](auto* s, auto* d, size_t n) {
          UnpackR64Depth24(OneRow(s, d, n / 4), s + n / 2, PixelOrder::kForward);

@@ -233,6 +233,7 @@ void PrintSummary(const ApplyOptions& options, const PassSummary& summary,
           {"direct", summary.partitions_direct},
           {"pread", summary.partitions_pread},
           {"leased", summary.partitions_leased}}},
+        {"extents_verified", summary.extents_verified},
         {"outputs", written}};
     std::puts(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return;
@@ -259,6 +260,8 @@ void AddPassOptions(CLI::App& command, ApplyOptions& options) {
   command.add_option("--threads", options.threads, "workers; default: one per processor")
       ->check(CLI::Range(1, 1024));
   command.add_option("--backend", options.backend, "automatic, mmap, direct or pread");
+  command.add_flag("--no-verify", options.no_verify,
+                   "don't hold the blocks against their checksums");
   command.add_flag("--live", options.live, "show the result in the terminal while it grows");
   command.add_flag("--live-always", options.live_always, "--live without a terminal, too");
   command.add_flag("--json", options.json, "progress and summary as JSON lines");
@@ -268,6 +271,7 @@ void AddPassOptions(CLI::App& command, ApplyOptions& options) {
 Status RunApply(const ApplyOptions& options, std::stop_token stop) {
   ReadOptions read_options;
   PENSTOCK_ASSIGN_OR_RETURN(read_options.backend, ParseBackend(options.backend));
+  read_options.verify = !options.no_verify;
   PENSTOCK_ASSIGN_OR_RETURN(const Reader reader, Reader::Open(options.dataset, read_options));
   PENSTOCK_ASSIGN_OR_RETURN(const Operations operations,
                             MakeOperations(options, reader.shape().signal));

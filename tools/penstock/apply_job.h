@@ -24,6 +24,7 @@ struct ApplyOptions {
   std::string out;
   int threads = 0;
   std::string backend = "automatic";
+  bool no_verify = false;
   bool live = false;
   bool live_always = false;  // even where standard error is no terminal
   bool json = false;

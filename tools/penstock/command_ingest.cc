@@ -2,89 +2,37 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdio>
-#include <map>
 #include <memory>
-#include <numbers>
 #include <set>
 
 #include "penstock/catalog/catalog.h"
+#include "penstock/ingest/follow.h"
 #include "penstock/ingest/ingest.h"
+#include "penstock/ingest/registry.h"
 #include "tools/penstock/commands.h"
+#include "tools/penstock/ingest_arguments.h"
+#include "tools/penstock/ingest_folder.h"
 #include "tools/penstock/ingest_output.h"
 #include "tools/penstock/progress_display.h"
 #include "tools/penstock/quantities.h"
-#include "tools/penstock/source_options.h"
 
 namespace penstock::tools {
 
 namespace {
 
-struct IngestArguments {
+struct IngestCommandArguments {
   std::vector<std::string> sources;
-  SourceArguments source;
+  IngestArguments ingest;
   std::string to;
-  std::string scan_shape;
-  int64_t sync_offset = 0;
-  std::string missing = "refuse";
-  bool drop_flyback = false;
-  bool accept_contradictions = false;
-  std::string orientation;
-  std::optional<double> detector_rotation;  // degrees
-  std::string profile;
-  std::string block_size = "256M";
   std::string memory = "384M";
   int jobs = 0;
   bool dry_run = false;
-  bool replace = false;
+  bool follow = false;
+  double quiet_seconds = 30;
   bool json = false;
 };
-
-const std::map<std::string, OrientationRecord::Matrix>& Orientations() {
-  static const std::map<std::string, OrientationRecord::Matrix> kNamed = {
-      {"identity", {1, 0, 0, 1}},      {"flip-rows", {-1, 0, 0, 1}},
-      {"flip-columns", {1, 0, 0, -1}}, {"rotate-180", {-1, 0, 0, -1}},
-      {"transpose", {0, 1, 1, 0}},     {"rotate-90", {0, -1, 1, 0}},
-      {"rotate-270", {0, 1, -1, 0}},   {"anti-transpose", {0, -1, -1, 0}},
-  };
-  return kNamed;
-}
-
-Result<ingest::IngestOptions> ToIngestOptions(const IngestArguments& arguments,
-                                              const CommandContext& context) {
-  ingest::IngestOptions options;
-  options.to = arguments.to;
-  options.format = arguments.source.format;
-  PENSTOCK_ASSIGN_OR_RETURN(options.open, ToOpenOptions(arguments.source));
-  if (!arguments.scan_shape.empty()) {
-    PENSTOCK_ASSIGN_OR_RETURN(const auto shape, ParsePair(arguments.scan_shape));
-    options.scan_shape = {shape.first, shape.second, false};
-  }
-  options.sync_offset = arguments.sync_offset;
-  options.drop_flyback = arguments.drop_flyback;
-  options.accept_contradictions = arguments.accept_contradictions;
-  if (options.drop_flyback && !options.scan_shape) {
-    return Error::InvalidArgument("--drop-flyback needs --scan-shape");
-  }
-  options.missing = arguments.missing == "zero"   ? ingest::MissingPolicy::kZero
-                    : arguments.missing == "skip" ? ingest::MissingPolicy::kSkip
-                                                  : ingest::MissingPolicy::kRefuse;
-  PENSTOCK_ASSIGN_OR_RETURN(options.block_bytes, ParseBytes(arguments.block_size));
-  PENSTOCK_ASSIGN_OR_RETURN(options.memory_bytes, ParseBytes(arguments.memory));
-  options.workers = arguments.jobs;
-  options.replace = arguments.replace;
-  if (!arguments.orientation.empty()) {
-    options.stored_to_display = Orientations().at(arguments.orientation);
-  }
-  if (arguments.detector_rotation) {
-    options.detector_to_scan_rotation = *arguments.detector_rotation * std::numbers::pi / 180;
-  }
-  if (!arguments.profile.empty()) {
-    PENSTOCK_ASSIGN_OR_RETURN(options.profile_facts, ingest::ReadProfile(arguments.profile));
-  }
-  options.command_line = context.command_line;
-  return options;
-}
 
 // The store that a dataset belongs to: the one that was named, or one that lies above it.
 std::optional<std::filesystem::path> StoreOf(const std::filesystem::path& to,
@@ -97,37 +45,66 @@ std::optional<std::filesystem::path> StoreOf(const std::filesystem::path& to,
 
 class IngestCommand {
  public:
-  IngestCommand(const IngestArguments& arguments, CommandContext& context)
+  IngestCommand(const IngestCommandArguments& arguments, CommandContext& context)
       : arguments_(arguments), context_(context) {}
 
   int Run() {
-    auto options = ToIngestOptions(arguments_, context_);
+    auto options = ToIngestOptions(arguments_.ingest);
     if (!options.ok()) return Fail(options.error());
     options_ = std::move(options).value();
-    const int status = CheckSeveralSources();
-    if (status != kExitDone) return status;
-    int worst = kExitDone;
+    options_.to = arguments_.to;
+    options_.workers = arguments_.jobs;
+    options_.command_line = context_.command_line;
+    const auto memory = ParseBytes(arguments_.memory);
+    if (!memory.ok()) return Fail(memory.error());
+    options_.memory_bytes = *memory;
+    std::vector<std::filesystem::path> files;
+    std::vector<std::filesystem::path> folders;
     for (const std::string& source : arguments_.sources) {
-      const int outcome = IngestOne(source);
-      if (outcome == kExitFailed || outcome == kExitUsage) {
-        worst = worst == kExitFailed ? worst : outcome;
-      } else if (outcome == kExitAnomalies && worst == kExitDone) {
-        worst = kExitAnomalies;
-      }
+      (IsFolder(source) ? folders : files).emplace_back(source);
+    }
+    int status = CheckSeveralSources(!folders.empty());
+    if (status == kExitDone && arguments_.follow) status = CheckFollow(!folders.empty());
+    if (status != kExitDone) return status;
+    if (arguments_.follow) return Follow(files.front());
+    int worst = kExitDone;
+    for (const std::filesystem::path& source : files) {
+      worst = Worse(worst, IngestOne(source));
       if (context_.stop.stop_requested()) return kExitFailed;
     }
-    return worst;
+    if (folders.empty()) return worst;
+    return Worse(worst, IngestFolders(folders,
+                                      {.each = options_,
+                                       .store = arguments_.to,
+                                       .dry_run = arguments_.dry_run,
+                                       .json = arguments_.json},
+                                      context_.stop));
   }
 
  private:
-  // Each source becomes a dataset of its own, so that several need a store.
-  int CheckSeveralSources() {
+  // A directory that is not itself what a format stores its data in.
+  bool IsFolder(const std::string& source) const {
     std::error_code problem;
-    if (arguments_.sources.size() < 2 || arguments_.to.ends_with('/') ||
+    return options_.format.empty() && std::filesystem::is_directory(source, problem) &&
+           !ingest::DetectSource(source).ok();
+  }
+
+  static int Worse(int before, int outcome) {
+    if (outcome == kExitFailed || outcome == kExitUsage) {
+      return before == kExitFailed ? before : outcome;
+    }
+    return before == kExitDone ? outcome : before;
+  }
+
+  // Each source becomes a dataset of its own, so that several need a store.
+  int CheckSeveralSources(bool has_folder) {
+    std::error_code problem;
+    if ((arguments_.sources.size() < 2 && !has_folder) || arguments_.to.ends_with('/') ||
         std::filesystem::is_directory(arguments_.to, problem)) {
       return kExitDone;
     }
-    return Fail(Error::InvalidArgument("several sources become several datasets")
+    return Fail(Error::InvalidArgument(has_folder ? "a folder becomes several datasets"
+                                                  : "several sources become several datasets")
                     .In(arguments_.to)
                     .Expected("a store")
                     .Advice("end the name with '/' to name a store"));
@@ -138,7 +115,24 @@ class IngestCommand {
     return ReportError(error);
   }
 
-  int IngestOne(const std::string& source) {
+  int CheckFollow(bool has_folder) {
+    if (arguments_.sources.size() == 1 && !has_folder && !arguments_.dry_run) return kExitDone;
+    return Fail(Error::InvalidArgument("--follow takes one acquisition")
+                    .Expected("one file, without --dry-run")
+                    .Advice("'penstock watch' takes all that appear in a folder"));
+  }
+
+  int Follow(const std::filesystem::path& source) {
+    const ingest::FollowOptions follow{
+        std::chrono::milliseconds(static_cast<int64_t>(arguments_.quiet_seconds * 1000))};
+    auto plan = ingest::PlanFollow(source, options_, follow, context_.stop);
+    if (!plan.ok()) return Fail(plan.error());
+    return Report(*plan, [&](ProgressSink& progress) {
+      return ingest::FollowIngest(*plan, follow, progress, context_.stop);
+    });
+  }
+
+  int IngestOne(const std::filesystem::path& source) {
     std::error_code problem;
     if (taken_.contains(std::filesystem::weakly_canonical(source, problem))) return kExitDone;
     auto plan = ingest::PlanIngest(source, options_);
@@ -162,10 +156,17 @@ class IngestCommand {
   }
 
   int RunPlan(const ingest::IngestPlan& plan) {
+    return Report(plan, [&](ProgressSink& progress) {
+      return ingest::RunIngest(plan, progress, context_.stop);
+    });
+  }
+
+  template <typename Work>
+  int Report(const ingest::IngestPlan& plan, Work&& work) {
     Result<ingest::IngestResult> result = [&] {
       const auto progress = MakeProgressDisplay(ChooseProgressStyle(arguments_.json));
       for (const std::string& remark : plan.remarks) progress->Note("remark: " + remark);
-      return ingest::RunIngest(plan, *progress, context_.stop);
+      return work(*progress);
     }();
     if (!result.ok()) return Fail(result.error());
     Register(plan);
@@ -174,23 +175,20 @@ class IngestCommand {
     } else {
       std::fputs(ResultText(*result).c_str(), stdout);
     }
-    const bool anomalies = !result->anomalies.empty() || !plan.anomalies.empty();
+    // Those of the plan are among them, but for frames that came while they were followed.
+    const bool anomalies = !result->anomalies.empty() ||
+                           (result->was_published_before && !plan.anomalies.empty());
     return anomalies ? kExitAnomalies : kExitDone;
   }
 
-  // The dataset is whole whether or not the catalog knows of it: a failure here is a warning.
   void Register(const ingest::IngestPlan& plan) {
     const auto store = StoreOf(arguments_.to, plan.destination);
     if (!store) return;
-    const auto registered = catalog::RegisterDataset(*store, plan.destination);
-    if (registered.ok()) return;
-    std::fprintf(stderr,
-                 "penstock: warning: the dataset is complete but not in the catalog: %s; "
-                 "'penstock catalog rebuild %s' enters it\n",
-                 registered.error().ToString().c_str(), store->c_str());
+    const std::string warning = RegisterInCatalog(*store, plan.destination);
+    if (!warning.empty()) std::fprintf(stderr, "penstock: warning: %s\n", warning.c_str());
   }
 
-  const IngestArguments& arguments_;
+  const IngestCommandArguments& arguments_;
   CommandContext& context_;
   ingest::IngestOptions options_;
   std::set<std::filesystem::path> taken_;
@@ -198,42 +196,27 @@ class IngestCommand {
 
 void AddIngest(CLI::App& app, CommandContext& context) {
   CLI::App* command = app.add_subcommand("ingest", "make datasets from detector files");
-  auto arguments = std::make_shared<IngestArguments>();
-  command->add_option("SOURCE", arguments->sources, "files to ingest, one dataset each")
+  auto arguments = std::make_shared<IngestCommandArguments>();
+  command
+      ->add_option("SOURCE", arguments->sources,
+                   "files to ingest, one dataset each; folders, of which every acquisition becomes "
+                   "a dataset")
       ->required();
   command->add_option("--to", arguments->to, "the dataset's directory, or a store ending with '/'")
       ->required();
-  AddSourceOptions(*command, arguments->source);
-  command->add_option("--scan-shape", arguments->scan_shape, "rows,columns of the scan");
-  command->add_option("--sync-offset", arguments->sync_offset,
-                      "frames to skip at the start; negative: missing frames to put there");
-  command
-      ->add_option(
-          "--missing", arguments->missing,
-          "what to do about frames that are not there: refuse (default), zero (leave them empty "
-          "and mark them), skip (leave out rows at the end, close gaps of a series)")
-      ->check(CLI::IsMember({"refuse", "zero", "skip"}));
-  command->add_flag("--drop-flyback", arguments->drop_flyback,
-                    "leave out the frames that each row has beyond the scan shape");
-  command->add_flag("--accept-contradictions", arguments->accept_contradictions,
-                    "go on where headers contradict each other, and record it");
-  std::vector<std::string> names;
-  for (const auto& [name, matrix] : Orientations()) names.push_back(name);
-  command
-      ->add_option("--orientation", arguments->orientation,
-                   "how frames are to be displayed (recorded, not applied)")
-      ->check(CLI::IsMember(names));
-  command->add_option("--detector-rotation", arguments->detector_rotation,
-                      "rotation from detector to scan in degrees (recorded, not applied)");
-  command->add_option("--profile", arguments->profile,
-                      "JSON file with facts on sample and instrument");
-  command->add_option("--block-size", arguments->block_size, "bytes of frames per block file");
+  AddIngestOptions(*command, arguments->ingest);
   command->add_option("--memory", arguments->memory, "memory for buffers and statistics");
-  command->add_option("--jobs", arguments->jobs, "workers; default: one per CPU")
+  command
+      ->add_option("--jobs", arguments->jobs,
+                   "workers, of all acquisitions together; default: one per CPU")
       ->check(CLI::Range(1, 1024));
   command->add_flag("--dry-run", arguments->dry_run, "only show what would be done");
-  command->add_flag("--replace", arguments->replace,
-                    "replace an existing dataset once the new one is whole");
+  command->add_flag("--follow", arguments->follow,
+                    "take an acquisition that is still being written: blocks appear as they fill");
+  command
+      ->add_option("--quiet", arguments->quiet_seconds,
+                   "--follow: seconds without anything written after which it has ended")
+      ->check(CLI::Range(0.05, 1e6));
   command->add_flag("--json", arguments->json, "JSON lines on standard output");
   command->callback(
       [arguments, &context] { context.exit_status = IngestCommand(*arguments, context).Run(); });

@@ -174,7 +174,7 @@ int Unmount(const std::string& mountpoint) {
 void AddMount(CLI::App& app, CommandContext& context) {
   auto arguments = std::make_shared<MountArguments>();
   CLI::App* const command = app.add_subcommand(
-      "mount", "Mount a store of datasets through a verified cache on a local disk");
+      "mount", "mount a store of datasets through a verified cache on a local disk");
   command->add_option("STORE", arguments->options.store, "Directory with the datasets")->required();
   command->add_option("MOUNTPOINT", arguments->options.mountpoint, "Empty directory")->required();
   command->add_option("--cache", arguments->options.cache, "Directory of the cache")->required();
@@ -201,7 +201,7 @@ void AddMount(CLI::App& app, CommandContext& context) {
 void AddUnmount(CLI::App& app, CommandContext& context) {
   auto mountpoint = std::make_shared<std::string>();
   CLI::App* const command =
-      app.add_subcommand("unmount", "End a mount and wait until its state is written");
+      app.add_subcommand("unmount", "end a mount and wait until its state is written");
   command->add_option("MOUNTPOINT", *mountpoint, "The mount, or its cache directory")->required();
   command->callback([mountpoint, &context] { context.exit_status = Unmount(*mountpoint); });
 }

@@ -21,6 +21,7 @@ struct PickOptions {
   std::string dataset;
   std::vector<int64_t> frame;
   std::string out;
+  bool no_verify = false;
 };
 
 Result<int64_t> FrameNumber(const ScanShape& scan, const std::vector<int64_t>& position) {
@@ -35,7 +36,9 @@ Result<int64_t> FrameNumber(const ScanShape& scan, const std::vector<int64_t>& p
 }
 
 Status Pick(const PickOptions& options) {
-  PENSTOCK_ASSIGN_OR_RETURN(const Reader reader, Reader::Open(options.dataset));
+  ReadOptions read_options;
+  read_options.verify = !options.no_verify;
+  PENSTOCK_ASSIGN_OR_RETURN(const Reader reader, Reader::Open(options.dataset, read_options));
   const DatasetShape& shape = reader.shape();
   PENSTOCK_ASSIGN_OR_RETURN(const int64_t frame, FrameNumber(shape.scan, options.frame));
   PENSTOCK_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, reader.ReadFrame(frame));
@@ -75,6 +78,7 @@ void AddPick(CLI::App& app, CommandContext& context) {
       ->expected(1, 2)
       ->required();
   command->add_option("--out", options->out, "NAME or NAME.npy")->required();
+  command->add_flag("--no-verify", options->no_verify, "don't hold the frame against its checksum");
   command->callback([options, &context] {
     const Status status = Pick(*options);
     if (!status.ok()) context.exit_status = ReportError(status.error());

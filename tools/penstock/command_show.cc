@@ -5,6 +5,7 @@
 
 #include "tools/penstock/catalog_output.h"
 #include "tools/penstock/commands.h"
+#include "tools/penstock/show_frames.h"
 #include "tools/penstock/show_output.h"
 
 namespace penstock::tools {
@@ -14,6 +15,7 @@ namespace {
 struct ShowArguments {
   std::string place;
   std::string name;
+  bool frames = false;
   bool json = false;
 };
 
@@ -69,7 +71,17 @@ Result<ShownDataset> Collect(const ShowArguments& arguments) {
   return shown;
 }
 
+int RunFrames(const ShowArguments& arguments) {
+  const auto directory = FindDataset(arguments);
+  if (!directory.ok()) return ReportError(directory.error());
+  const auto dataset = Dataset::Open(*directory);
+  if (!dataset.ok()) return ReportError(dataset.error());
+  const Status printed = PrintFrames(*dataset, arguments.json);
+  return printed.ok() ? kExitDone : ReportError(printed.error());
+}
+
 int Run(const ShowArguments& arguments) {
+  if (arguments.frames) return RunFrames(arguments);
   const Result<ShownDataset> shown = Collect(arguments);
   if (!shown.ok()) return ReportError(shown.error());
   if (arguments.json) {
@@ -86,6 +98,8 @@ void AddShow(CLI::App& app, CommandContext& context) {
   command->add_option("PLACE", arguments->place, "the dataset, or the store that it is in")
       ->required();
   command->add_option("NAME", arguments->name, "its name in the store, as 'penstock ls' shows it");
+  command->add_flag("--frames", arguments->frames,
+                    "a line for each frame: where it came from, what its header says");
   command->add_flag("--json", arguments->json, "a JSON document on standard output");
   command->callback([arguments, &context] { context.exit_status = Run(*arguments); });
 }

@@ -62,7 +62,7 @@ Status Run(SimulateArguments& arguments, const CommandContext& context) {
 
 void AddSimulate(CLI::App& app, CommandContext& context) {
   auto arguments = std::make_shared<SimulateArguments>();
-  CLI::App* command = app.add_subcommand("simulate", "Write a simulated 4D-STEM scan (MIB)");
+  CLI::App* command = app.add_subcommand("simulate", "write a simulated 4D-STEM scan (MIB)");
   command->add_option("OUT.mib", arguments->output, "File to write; its .hdr goes beside it")
       ->required();
   command->add_option("--scan-shape", arguments->scan_shape, "Scan positions: Y,X")

@@ -129,7 +129,7 @@ struct Arguments {
 void AddStatus(CLI::App& app, CommandContext& context) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* const command =
-      app.add_subcommand("status", "Show what a mount's cache holds and does");
+      app.add_subcommand("status", "show what a mount's cache holds and does");
   command->add_option("PATH", arguments->path, "A path on the mount, or its cache directory")
       ->required();
   command->add_flag("--json", arguments->json, "Print JSON");
@@ -141,7 +141,7 @@ void AddStatus(CLI::App& app, CommandContext& context) {
 void AddWarm(CLI::App& app, CommandContext& context) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* const command =
-      app.add_subcommand("warm", "Fetch the blocks of datasets into the cache, completely");
+      app.add_subcommand("warm", "fetch the blocks of datasets into the cache, completely");
   command->add_option("PATH", arguments->paths, "Datasets, or directories above them, on the mount")
       ->required();
   command->add_flag("--json", arguments->json, "Print progress as JSON");
@@ -152,7 +152,7 @@ void AddWarm(CLI::App& app, CommandContext& context) {
 void AddEvict(CLI::App& app, CommandContext& context) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* const command =
-      app.add_subcommand("evict", "Remove the blocks of datasets from the cache");
+      app.add_subcommand("evict", "remove the blocks of datasets from the cache");
   command->add_option("PATH", arguments->paths, "Datasets, or directories above them, on the mount")
       ->required();
   command->callback([arguments, &context] { context.exit_status = Evict(arguments->paths); });

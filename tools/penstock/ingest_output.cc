@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "tools/penstock/quantities.h"
@@ -66,6 +67,10 @@ OrderedJson AnomaliesToJson(const std::vector<Anomaly>& anomalies) {
   return list;
 }
 
+int64_t MaskedPixels(const PixelMask& mask) {
+  return std::ranges::count_if(mask.values, [](uint32_t value) { return value != 0; });
+}
+
 std::string SourceText(const ingest::SourceDescription& source) {
   std::string text = Line("format", source.format);
   for (size_t i = 0; i < source.files.size() && i < kListedFiles; ++i) {
@@ -84,6 +89,14 @@ std::string SourceText(const ingest::SourceDescription& source) {
                              source.scan_shapes[i].evidence));
   }
   if (source.scan_shapes.empty()) text += Line("scan shape", "no evidence: a series");
+  if (!source.first_frame_evidence.empty()) {
+    text +=
+        Line("first frame", fmt::format("{}: {}", source.first_frame, source.first_frame_evidence));
+  }
+  if (!source.pixel_mask.values.empty()) {
+    text += Line("pixel mask", fmt::format("{} pixels: {}", MaskedPixels(source.pixel_mask),
+                                           source.pixel_mask.evidence));
+  }
   for (size_t i = 0; i < source.facts.size(); ++i) {
     const MetadataFact& fact = source.facts[i];
     text += Line(i == 0 ? "facts" : "",
@@ -115,6 +128,14 @@ OrderedJson SourceToJson(const ingest::SourceDescription& source) {
   for (const ingest::ScanShapeEvidence& evidence : source.scan_shapes) {
     json["scan_shapes"].push_back(
         {{"shape", ScanToJson(evidence.shape)}, {"evidence", evidence.evidence}});
+  }
+  if (!source.first_frame_evidence.empty()) {
+    json["first_frame"] = {{"frame", source.first_frame},
+                           {"evidence", source.first_frame_evidence}};
+  }
+  if (!source.pixel_mask.values.empty()) {
+    json["pixel_mask"] = {{"pixels", MaskedPixels(source.pixel_mask)},
+                          {"evidence", source.pixel_mask.evidence}};
   }
   json["facts"] = OrderedJson::array();
   for (const MetadataFact& fact : source.facts) {

@@ -1,7 +1,10 @@
 // The penstock command: collects the subcommands, turns signals into a stop request, runs one.
 
+#include <fmt/format.h>
+
 #include <csignal>
 #include <cstdio>
+#include <map>
 #include <thread>
 #include <vector>
 
@@ -35,6 +38,42 @@ void WatchSignals(std::stop_source stop) {
   }).detach();
 }
 
+// `penstock --help` lists the commands by what one wants to do.
+void GroupCommands(CLI::App& app) {
+  static const std::map<std::string_view, const char*> kGroups = {
+      {"info", "Vendor files to datasets"},
+      {"ingest", "Vendor files to datasets"},
+      {"simulate", "Vendor files to datasets"},
+      {"watch", "Vendor files to datasets"},
+      {"ls", "What exists"},
+      {"show", "What exists"},
+      {"verify", "What exists"},
+      {"catalog", "What exists"},
+      {"mount", "Local replicas"},
+      {"unmount", "Local replicas"},
+      {"status", "Local replicas"},
+      {"warm", "Local replicas"},
+      {"evict", "Local replicas"},
+      {"apply", "Processing"},
+      {"com", "Processing"},
+      {"stat", "Processing"},
+      {"pick", "Processing"},
+  };
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    const auto group = kGroups.find(command->get_name());
+    if (group != kGroups.end()) command->group(group->second);
+  }
+}
+
+// CLI11 only says that a command is missing.
+bool IsUnknownCommand(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return false;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->check_name(argv[1])) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 CommandRegistration::CommandRegistration(AddCommand add) { Registrations().push_back(add); }
@@ -55,6 +94,11 @@ int Main(int argc, char** argv) {
   context.stop = stop.get_token();
   for (const AddCommand add : Registrations()) add(app, context);
 
+  GroupCommands(app);
+  if (IsUnknownCommand(app, argc, argv)) {
+    return ReportError(Error::InvalidArgument(fmt::format("there is no command '{}'", argv[1]))
+                           .Advice("penstock --help lists the commands"));
+  }
   WatchSignals(stop);
   try {
     app.parse(argc, argv);  // runs the subcommand's callback

@@ -19,6 +19,13 @@ void AddSourceOptions(CLI::App& command, SourceArguments& arguments) {
                      "formats that hold several datasets: which one");
   command.add_flag("--this-file-only", arguments.this_file_only,
                    "do not collect the other files of a series");
+  command.add_flag("--rescue", arguments.rescue,
+                   "go on without a part of the detector whose data is missing (K2 IS: a sector); "
+                   "its pixels end in the pixel mask");
+  command.add_flag("--subtract-dark", arguments.subtract_dark,
+                   "frms6, seq: subtract the dark reference of the acquisition; makes float32");
+  command.add_option("--gain", arguments.gain_file,
+                     "frms6, seq: multiply with the gain reference in this file; makes float32");
 }
 
 Result<ingest::OpenOptions> ToOpenOptions(const SourceArguments& arguments) {
@@ -41,6 +48,9 @@ Result<ingest::OpenOptions> ToOpenOptions(const SourceArguments& arguments) {
   PENSTOCK_ASSIGN_OR_RETURN(options.frame_footer_bytes, ParseBytes(arguments.frame_footer));
   options.this_file_only = arguments.this_file_only;
   options.dataset_path = arguments.dataset_path;
+  options.rescue = arguments.rescue;
+  options.subtract_dark = arguments.subtract_dark;
+  options.gain_file = arguments.gain_file;
   return options;
 }
 

@@ -21,7 +21,10 @@ struct SourceArguments {
   std::string frame_footer = "0";
   bool big_endian = false;
   bool this_file_only = false;
+  bool rescue = false;
   std::string dataset_path;
+  bool subtract_dark = false;
+  std::string gain_file;
 };
 
 // `arguments` must live until the command has run.
