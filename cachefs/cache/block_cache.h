@@ -136,7 +136,12 @@ class BlockCache {
   void DistrustExtent(const ReplicaPin& replica, int64_t extent, const std::string& why);
 
   // extent_fetch.cc. The extent is kFetching and belongs to the caller.
-  enum class FetchOutcome { kStored, kNotKept, kFailed };
+  enum class FetchOutcome {
+    kStored,
+    kNotKept,  // answered, but there is no room for it
+    kDamaged,  // the store's bytes contradict their checksum; other extents may be sound
+    kFailed,   // the store cannot be read
+  };
   FetchOutcome FetchExtent(const ReplicaPin& replica, int64_t extent, bool was_unverified);
   bool ProveLocal(const ReplicaPin& replica, int64_t extent, std::span<std::byte> buffer);
   Status FetchVerified(const BlockSource& source, int64_t extent, std::span<std::byte> buffer);
@@ -144,8 +149,9 @@ class BlockCache {
   Status WriteExtent(const ReplicaPin& replica, int64_t extent, std::span<const std::byte> bytes);
   void AnswerWaiters(const ReplicaPin& replica, int64_t extent, const Status& status,
                      std::span<const std::byte> bytes);
-  void FillStep(const ReplicaPin& replica, int64_t from);
-  void EndFillChain(const ReplicaPin& replica, const Status& status);
+  void FillStep(const ReplicaPin& replica);
+  void EndFillChain(const ReplicaPin& replica);
+  void GiveUpCompletion(const ReplicaPin& replica, const Status& status);
   void Finish(const ReplicaPin& replica);
   Status FinishFile(const ReplicaPin& replica);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "cachefs/cache/block_cache.h"
@@ -39,6 +40,12 @@ Error Mismatch(const BlockSource& source, int64_t extent, std::string expected, 
       .Advice("run penstock verify on the dataset in the store");
 }
 
+Error CannotFetch(const BlockSource& source) {
+  return Error(ErrorKind::kIo, "the block could not be fetched")
+      .In(source.path)
+      .Advice("the daemon's log has the reason");
+}
+
 }  // namespace
 
 BlockCache::FetchOutcome BlockCache::FetchExtent(const ReplicaPin& replica, int64_t extent,
@@ -55,7 +62,8 @@ BlockCache::FetchOutcome BlockCache::FetchExtent(const ReplicaPin& replica, int6
   if (!stored) {
     if (const Status fetched = FetchVerified(source, extent, buffer); !fetched.ok()) {
       AnswerWaiters(replica, extent, fetched, {});
-      return FetchOutcome::kFailed;
+      return fetched.error().kind() == ErrorKind::kCorrupt ? FetchOutcome::kDamaged
+                                                           : FetchOutcome::kFailed;
     }
     // Readers need not wait for the cache disk.
     std::vector<ExtentWaiter> early;
@@ -193,49 +201,65 @@ void BlockCache::StartFill(const ReplicaPin& replica) {
     const std::lock_guard lock(replica->mutex);
     if (replica->complete || replica->fill_chains > 0) return;
     replica->fill_chains = chains = kFillChains;
+    replica->fill_next = 0;
   }
   for (int chain = 0; chain < chains; ++chain) {
-    fetchers_.Submit(WorkerPool::Priority::kBackground, [this, replica] { FillStep(replica, 0); });
+    fetchers_.Submit(WorkerPool::Priority::kBackground, [this, replica] { FillStep(replica); });
   }
 }
 
-void BlockCache::FillStep(const ReplicaPin& replica, int64_t from) {
-  int64_t extent = 0;
+void BlockCache::FillStep(const ReplicaPin& replica) {
+  std::optional<int64_t> missing;
   bool unverified = false;
+  bool given_up = false;
   {
     const std::lock_guard lock(replica->mutex);
-    const auto missing = replica->extents.NextMissing(from);
-    if (!missing) {
-      --replica->fill_chains;
-      return;
+    missing = replica->extents.NextMissing(replica->fill_next);
+    if (missing) {
+      // Shared by the chains: an extent that fails is not tried again by the next one.
+      replica->fill_next = *missing + 1;
+      unverified = replica->extents.Get(*missing) == ExtentState::kUnverified;
+      replica->extents.Set(*missing, ExtentState::kFetching);
+    } else {
+      given_up = --replica->fill_chains == 0 && replica->extents.NextMissing(0).has_value();
     }
-    extent = *missing;
-    unverified = replica->extents.Get(extent) == ExtentState::kUnverified;
-    replica->extents.Set(extent, ExtentState::kFetching);
   }
+  if (!missing) {
+    // Somebody may have begun to wait after the extent had failed.
+    if (given_up) GiveUpCompletion(replica, CannotFetch(*replica->source));
+    return;
+  }
+  const int64_t extent = *missing;
   switch (FetchExtent(replica, extent, unverified)) {
     case FetchOutcome::kStored:
-      fetchers_.Submit(WorkerPool::Priority::kBackground,
-                       [this, replica, extent] { FillStep(replica, extent + 1); });
-      return;
+      break;
+    case FetchOutcome::kDamaged:
+      // The block cannot become complete, but what is sound of it is worth having.
+      GiveUpCompletion(replica, CannotFetch(*replica->source));
+      break;
     case FetchOutcome::kNotKept:
-      EndFillChain(
+      EndFillChain(replica);
+      GiveUpCompletion(
           replica,
           Error(ErrorKind::kNoSpace, "there is no room in the cache").In(replica->source->path));
       return;
     case FetchOutcome::kFailed:
-      EndFillChain(replica, Error(ErrorKind::kIo, "the block could not be fetched")
-                                .In(replica->source->path)
-                                .Advice("the daemon's log has the reason"));
+      EndFillChain(replica);
+      GiveUpCompletion(replica, CannotFetch(*replica->source));
       return;
   }
+  fetchers_.Submit(WorkerPool::Priority::kBackground, [this, replica] { FillStep(replica); });
 }
 
-void BlockCache::EndFillChain(const ReplicaPin& replica, const Status& status) {
+void BlockCache::EndFillChain(const ReplicaPin& replica) {
+  const std::lock_guard lock(replica->mutex);
+  --replica->fill_chains;
+}
+
+void BlockCache::GiveUpCompletion(const ReplicaPin& replica, const Status& status) {
   std::vector<CompletionCallback> waiters;
   {
     const std::lock_guard lock(replica->mutex);
-    --replica->fill_chains;
     waiters.swap(replica->completion_waiters);
   }
   for (const CompletionCallback& waiter : waiters) waiter(status);

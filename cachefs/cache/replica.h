@@ -41,6 +41,7 @@ struct Replica {
   bool writable = false;  // `file` was opened for filling
   bool complete = false;  // every extent present, data and record on disk, mode 0400
   int fill_chains = 0;    // background fetches that follow one another
+  int64_t fill_next = 0;  // the first extent that the fill under way has not tried
 };
 
 }  // namespace penstock::cachefs

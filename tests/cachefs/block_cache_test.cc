@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <chrono>
 #include <fstream>
 #include <thread>
 
@@ -74,6 +75,26 @@ TEST_F(BlockCacheTest, WrongBytesForEverAreAnErrorThatNamesTheExtent) {
 
   upstream_->SetFault(nullptr);
   ExpectRight(block, 0, kBlockBytes);
+}
+
+TEST_F(BlockCacheTest, DamagedExtentsDoNotKeepTheOthersAway) {
+  const auto block = AddBlock(0, 4 * kExtentBytes);
+  Bytes damaged = contents_.at(0);
+  damaged[5] ^= std::byte{1};
+  damaged[kExtentBytes + 5] ^= std::byte{1};
+  upstream_->AddFile(block->path, std::move(damaged));
+  Open();
+  const Status complete = WaitComplete(block);
+  ASSERT_FALSE(complete.ok());
+  EXPECT_EQ(complete.error().kind(), ErrorKind::kIo);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (cache_->ResidencyOf(*block).extents_present < 2 &&
+         std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(cache_->ResidencyOf(*block).extents_present, 2);
+  ExpectRight(block, 2 * kExtentBytes, 2 * kExtentBytes);
+  EXPECT_EQ(counters_->fetched_bytes, 2 * kExtentBytes);
 }
 
 TEST_F(BlockCacheTest, ShortReadsAreNotBelieved) {
