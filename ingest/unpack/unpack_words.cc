@@ -8,6 +8,8 @@
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
+#include "ingest/unpack/uint12-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace penstock::ingest::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -68,38 +70,67 @@ void SwapBytes32(const std::byte* source, std::byte* destination, size_t pixels)
   scalar::SwapBytes32(source + done, destination + done, pixels - done / 4);
 }
 
-// 12 packed bytes make 8 pixels = 16 bytes. Each 16-byte block of the vector gets its own 12 source
-// bytes by 32-bit lanes, then every pixel the two bytes that hold it.
-void UnpackUint12(const std::byte* source, std::byte* destination, size_t pixels) {
+#if HWY_TARGET == HWY_AVX2
+
+// Vectors of two blocks. One load that begins four bytes early puts the 12 bytes of the first
+// block at the end of the lower half and those of the second at the beginning of the upper half,
+// so that nothing has to cross the halves.
+size_t UnpackWholeVectors(const uint8_t* HWY_RESTRICT from, uint8_t* HWY_RESTRICT to,
+                          size_t source_bytes) {
+  const hn::FixedTag<uint8_t, 32> d8;
+  constexpr size_t kStep = 24;
+  if (source_bytes < kStep) return 0;
+  scalar::UnpackUint12(reinterpret_cast<const std::byte*>(from), reinterpret_cast<std::byte*>(to),
+                       kStep / 3 * 2);
+  const auto pairs = hn::Load(d8, kPairsAround);
+  size_t at = kStep;
+  size_t written = 32;
+  const auto unpack = [&](size_t step) HWY_ATTR {
+    const auto packed = hn::LoadU(d8, from + at + step * kStep - 4);
+    hn::StoreU(PixelsOfPairs(d8, hn::TableLookupBytes(packed, pairs)), d8,
+               to + written + step * 32);
+  };
+  for (; at + 4 * kStep + 4 <= source_bytes; at += 4 * kStep, written += 4 * 32) {
+    unpack(0);
+    unpack(1);
+    unpack(2);
+    unpack(3);
+  }
+  for (; at + kStep + 4 <= source_bytes; at += kStep, written += 32) unpack(0);
+  return written / 2;
+}
+
+#else
+
+// Returns the number of pixels done. A step loads a whole vector, of which it uses three quarters.
+size_t UnpackWholeVectors(const uint8_t* HWY_RESTRICT from, uint8_t* HWY_RESTRICT to,
+                          size_t source_bytes) {
   const ByteTag d8;
-  const hn::Repartition<uint16_t, ByteTag> d16;
   const hn::Repartition<uint32_t, ByteTag> d32;
-  HWY_ALIGN static constexpr uint8_t kPairs[16] = {0, 1, 1, 2, 3, 4,  4,  5,
-                                                   6, 7, 7, 8, 9, 10, 10, 11};
   HWY_ALIGN uint32_t spread[16] = {};
   const size_t lanes32 = hn::Lanes(d32);
   for (size_t i = 0; i < lanes32; ++i) {
-    spread[i] = static_cast<uint32_t>(i / 4 * 3 + i % 4);  // at most 12 of 16, 6 of 8, 3 of 4
+    spread[i] = static_cast<uint32_t>(i / 4 * 3 + i % 4);  // at most 12 of 16, 3 of 4
   }
   const auto indices = hn::SetTableIndices(d32, spread);
   const auto pairs = hn::LoadDup128(d8, kPairs);
-  const auto low_bits = hn::Set(d16, uint16_t{0x0FFF});
-
   const size_t lanes = hn::Lanes(d8);
-  const size_t consumed = lanes / 4 * 3;
-  const size_t pixels_per_step = lanes / 2;
-  const size_t source_bytes = (3 * pixels + 1) / 2;
-  const auto* HWY_RESTRICT from = reinterpret_cast<const uint8_t*>(source);
-  auto* HWY_RESTRICT to = reinterpret_cast<uint8_t*>(destination);
-  size_t done = 0;
-  // A step loads a whole vector, of which it uses three quarters.
-  for (size_t at = 0; at + lanes <= source_bytes; at += consumed, done += pixels_per_step) {
+  size_t at = 0;
+  size_t written = 0;
+  for (; at + lanes <= source_bytes; at += lanes / 4 * 3, written += lanes) {
     const auto packed = hn::BitCast(d32, hn::LoadU(d8, from + at));
     const auto blocks = hn::BitCast(d8, hn::TableLookupLanes(packed, indices));
-    const auto words = hn::BitCast(d16, hn::TableLookupBytes(blocks, pairs));
-    const auto result = hn::OddEven(hn::ShiftRight<4>(words), hn::And(words, low_bits));
-    hn::StoreU(hn::BitCast(d8, result), d8, to + 2 * done);
+    hn::StoreU(PixelsOfPairs(d8, hn::TableLookupBytes(blocks, pairs)), d8, to + written);
   }
+  return written / 2;
+}
+
+#endif
+
+void UnpackUint12(const std::byte* source, std::byte* destination, size_t pixels) {
+  const size_t done =
+      UnpackWholeVectors(reinterpret_cast<const uint8_t*>(source),
+                         reinterpret_cast<uint8_t*>(destination), (3 * pixels + 1) / 2);
   scalar::UnpackUint12(source + done / 2 * 3, destination + 2 * done, pixels - done);
 }
 
