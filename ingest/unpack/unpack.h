@@ -15,6 +15,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace penstock::ingest {
 
@@ -48,6 +49,9 @@ void UnpackUint4(const std::byte* source, std::byte* destination, size_t pixels)
 // IEEE 754 float16 to float32, which is exact: reads 2 bytes per pixel, writes 4.
 void WidenFloat16(const std::byte* source, std::byte* destination, size_t pixels, bool big_endian);
 
+// kReversed mirrors each row: the first pixel of the source row is written last.
+enum class PixelOrder : uint8_t { kForward, kReversed };
+
 // The pixel rows of one chip inside a raw frame, and where they go in the image. Strides are in
 // bytes from one row to the next; the destination's is negative where rows go upward.
 struct PixelRows {
@@ -57,19 +61,20 @@ struct PixelRows {
   ptrdiff_t destination_stride = 0;
   size_t row_count = 0;
   size_t pixels_per_row = 0;  // a multiple of 64 at depth 1, of 8 at depth 6, of 4 at 12 and 24
+  PixelOrder order = PixelOrder::kForward;
+  const std::byte* lower_source = nullptr;  // depth 24 alone, see there; same stride
 };
 
-// kReversed mirrors each row: the first pixel of the source row is written last.
-enum class PixelOrder : uint8_t { kForward, kReversed };
+// R64, by counter depth: 1 bit to uint8, 6 bit to uint8, 12 bit to uint16. The chips of one frame
+// are unpacked row by row, the first row of each, then the second, as they lie in the file; all
+// have the same number of rows.
+void UnpackR64Depth1(std::span<const PixelRows> chips);
+void UnpackR64Depth6(std::span<const PixelRows> chips);
+void UnpackR64Depth12(std::span<const PixelRows> chips);
 
-// R64, by counter depth: 1 bit to uint8, 6 bit to uint8, 12 bit to uint16.
-void UnpackR64Depth1(const PixelRows& rows, PixelOrder order);
-void UnpackR64Depth6(const PixelRows& rows, PixelOrder order);
-void UnpackR64Depth12(const PixelRows& rows, PixelOrder order);
-
-// R64 at depth 24 to uint32: the half frame at rows.source holds the upper 12 bits, the one at
-// `lower_source` (same stride) the lower: value = upper * 4096 + lower.
-void UnpackR64Depth24(const PixelRows& rows, const std::byte* lower_source, PixelOrder order);
+// R64 at depth 24 to uint32: the half frame at `source` holds the upper 12 bits, the one at
+// `lower_source` the lower: value = upper * 4096 + lower.
+void UnpackR64Depth24(std::span<const PixelRows> chips);
 
 }  // namespace penstock::ingest
 

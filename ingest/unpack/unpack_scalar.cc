@@ -27,15 +27,17 @@ uint64_t R64Pixel(const std::byte* row, size_t i, size_t field_bits) {
   return word >> (i % per_word * field_bits) & ((uint64_t{1} << field_bits) - 1);
 }
 
-// Calls pixel(source row offset, i) for every pixel and stores the result as T.
+// Calls pixel(chip, source row offset, i) for every pixel and stores the result as T.
 template <typename T, typename PixelAt>
-void UnpackRows(const PixelRows& rows, PixelOrder order, PixelAt pixel) {
-  for (size_t row = 0; row < rows.row_count; ++row) {
-    std::byte* destination =
-        rows.destination + static_cast<ptrdiff_t>(row) * rows.destination_stride;
-    for (size_t i = 0; i < rows.pixels_per_row; ++i) {
-      const size_t target = order == PixelOrder::kForward ? i : rows.pixels_per_row - 1 - i;
-      Store(destination, target, static_cast<T>(pixel(row * rows.source_stride, i)));
+void UnpackRows(std::span<const PixelRows> chips, PixelAt pixel) {
+  for (const PixelRows& rows : chips) {
+    for (size_t row = 0; row < rows.row_count; ++row) {
+      std::byte* destination =
+          rows.destination + static_cast<ptrdiff_t>(row) * rows.destination_stride;
+      for (size_t i = 0; i < rows.pixels_per_row; ++i) {
+        const size_t target = rows.order == PixelOrder::kForward ? i : rows.pixels_per_row - 1 - i;
+        Store(destination, target, static_cast<T>(pixel(rows, row * rows.source_stride, i)));
+      }
     }
   }
 }
@@ -103,27 +105,28 @@ void WidenFloat16(const std::byte* source, std::byte* destination, size_t pixels
   }
 }
 
-void UnpackR64Depth1(const PixelRows& rows, PixelOrder order) {
-  UnpackRows<uint8_t>(rows, order, [&rows](size_t offset, size_t i) {
+void UnpackR64Depth1(std::span<const PixelRows> chips) {
+  UnpackRows<uint8_t>(chips, [](const PixelRows& rows, size_t offset, size_t i) {
     return R64Pixel(rows.source + offset, i, 1);
   });
 }
 
-void UnpackR64Depth6(const PixelRows& rows, PixelOrder order) {
-  UnpackRows<uint8_t>(rows, order, [&rows](size_t offset, size_t i) {
+void UnpackR64Depth6(std::span<const PixelRows> chips) {
+  UnpackRows<uint8_t>(chips, [](const PixelRows& rows, size_t offset, size_t i) {
     return R64Pixel(rows.source + offset, i, 8);
   });
 }
 
-void UnpackR64Depth12(const PixelRows& rows, PixelOrder order) {
-  UnpackRows<uint16_t>(rows, order, [&rows](size_t offset, size_t i) {
+void UnpackR64Depth12(std::span<const PixelRows> chips) {
+  UnpackRows<uint16_t>(chips, [](const PixelRows& rows, size_t offset, size_t i) {
     return R64Pixel(rows.source + offset, i, 16);
   });
 }
 
-void UnpackR64Depth24(const PixelRows& rows, const std::byte* lower_source, PixelOrder order) {
-  UnpackRows<uint32_t>(rows, order, [&rows, lower_source](size_t offset, size_t i) {
-    return R64Pixel(rows.source + offset, i, 16) * 4096 + R64Pixel(lower_source + offset, i, 16);
+void UnpackR64Depth24(std::span<const PixelRows> chips) {
+  UnpackRows<uint32_t>(chips, [](const PixelRows& rows, size_t offset, size_t i) {
+    return R64Pixel(rows.source + offset, i, 16) * 4096 +
+           R64Pixel(rows.lower_source + offset, i, 16);
   });
 }
 

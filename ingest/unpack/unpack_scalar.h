@@ -5,6 +5,7 @@
 #define PENSTOCK_INGEST_UNPACK_UNPACK_SCALAR_H_
 
 #include <cstddef>
+#include <span>
 
 #include "ingest/unpack/unpack.h"
 
@@ -16,10 +17,10 @@ void UnpackUint12(const std::byte* source, std::byte* destination, size_t pixels
 void UnpackUint12Blocks(const Uint12Blocks& blocks);
 void UnpackUint4(const std::byte* source, std::byte* destination, size_t pixels);
 void WidenFloat16(const std::byte* source, std::byte* destination, size_t pixels, bool big_endian);
-void UnpackR64Depth1(const PixelRows& rows, PixelOrder order);
-void UnpackR64Depth6(const PixelRows& rows, PixelOrder order);
-void UnpackR64Depth12(const PixelRows& rows, PixelOrder order);
-void UnpackR64Depth24(const PixelRows& rows, const std::byte* lower_source, PixelOrder order);
+void UnpackR64Depth1(std::span<const PixelRows> chips);
+void UnpackR64Depth6(std::span<const PixelRows> chips);
+void UnpackR64Depth12(std::span<const PixelRows> chips);
+void UnpackR64Depth24(std::span<const PixelRows> chips);
 
 }  // namespace penstock::ingest::scalar
 

@@ -176,7 +176,9 @@ TEST(Unpack, Uint12WorkedExamples) {
   EXPECT_EQ(As<uint16_t>(out), want);
 }
 
-using Depth = void (*)(const PixelRows&, PixelOrder);
+using Depth = void (*)(std::span<const PixelRows>);
+
+void Unpack(Depth kernel, const PixelRows& rows) { kernel(std::span(&rows, 1)); }
 
 struct RawKernel {
   const char* name;
@@ -206,10 +208,11 @@ TEST_P(UnpackR64, EqualsItsTwinOnRowsOfAnyLength) {
                          .destination = got.data() + shift + (kRows - 1) * out_bytes,
                          .destination_stride = -static_cast<ptrdiff_t>(out_bytes),
                          .row_count = kRows,
-                         .pixels_per_row = pixels};
-          raw.kernel(rows, order);
+                         .pixels_per_row = pixels,
+                         .order = order};
+          Unpack(raw.kernel, rows);
           rows.destination = want.data() + shift + (kRows - 1) * out_bytes;
-          raw.twin(rows, order);
+          Unpack(raw.twin, rows);
           ASSERT_EQ(got, want) << words << " words, shifted by " << shift;
         }
       }
@@ -229,9 +232,10 @@ TEST_P(UnpackR64, ReversedRowsMirrorForwardRows) {
                  .destination_stride = 0,
                  .row_count = 1,
                  .pixels_per_row = pixels};
-  raw.kernel(rows, PixelOrder::kForward);
+  Unpack(raw.kernel, rows);
   rows.destination = reversed.data();
-  raw.kernel(rows, PixelOrder::kReversed);
+  rows.order = PixelOrder::kReversed;
+  Unpack(raw.kernel, rows);
   for (size_t i = 0; i < pixels; ++i) {
     ASSERT_EQ(std::memcmp(&forward[i * raw.bytes_per_pixel],
                           &reversed[(pixels - 1 - i) * raw.bytes_per_pixel], raw.bytes_per_pixel),
@@ -262,13 +266,41 @@ TEST(UnpackR64Depth24, EqualsItsTwinOnRowsOfAnyLength) {
                        .destination = got.data(),
                        .destination_stride = static_cast<ptrdiff_t>(words * 16),
                        .row_count = kRows,
-                       .pixels_per_row = words * 4};
-        UnpackR64Depth24(rows, lower.data() + 1, order);
+                       .pixels_per_row = words * 4,
+                       .order = order,
+                       .lower_source = lower.data() + 1};
+        Unpack(UnpackR64Depth24, rows);
         rows.destination = want.data();
-        scalar::UnpackR64Depth24(rows, lower.data() + 1, order);
+        Unpack(scalar::UnpackR64Depth24, rows);
         ASSERT_EQ(got, want) << words << " words";
       }
     }
+  });
+}
+
+TEST(UnpackR64Chips, OfAFrameAreUnpackedTogether) {
+  constexpr size_t kRows = 5;
+  constexpr size_t kRowBytes = 512;
+  const Bytes source = RandomBytes(kRows * 4 * kRowBytes, 17);
+  Bytes got(source.size());
+  Bytes want(source.size());
+  const auto chips_into = [&](Bytes& image) {
+    std::vector<PixelRows> chips;
+    for (size_t chip = 0; chip < 4; ++chip) {
+      chips.push_back({.source = source.data() + chip * kRowBytes,
+                       .source_stride = 4 * kRowBytes,
+                       .destination = image.data() + chip * kRows * kRowBytes,
+                       .destination_stride = kRowBytes,
+                       .row_count = kRows,
+                       .pixels_per_row = kRowBytes / 2,
+                       .order = chip % 2 == 0 ? PixelOrder::kForward : PixelOrder::kReversed});
+    }
+    return chips;
+  };
+  OnEveryTarget([&] {
+    UnpackR64Depth12(chips_into(got));
+    for (const PixelRows& chip : chips_into(want)) Unpack(scalar::UnpackR64Depth12, chip);
+    ASSERT_EQ(got, want);
   });
 }
 
@@ -277,13 +309,12 @@ template <typename T>
 void ExpectExample(Depth kernel, Depth twin, const Bytes& source, const std::vector<T>& want) {
   for (const Depth function : {kernel, twin}) {
     Bytes out(want.size() * sizeof(T));
-    function({.source = source.data(),
-              .source_stride = 0,
-              .destination = out.data(),
-              .destination_stride = 0,
-              .row_count = 1,
-              .pixels_per_row = want.size()},
-             PixelOrder::kForward);
+    Unpack(function, {.source = source.data(),
+                      .source_stride = 0,
+                      .destination = out.data(),
+                      .destination_stride = 0,
+                      .row_count = 1,
+                      .pixels_per_row = want.size()});
     EXPECT_EQ(As<T>(out), want);
   }
 }
@@ -312,13 +343,14 @@ TEST(UnpackR64Depth24, WorkedExample) {
   const std::vector<uint32_t> want = {0x004fff, 0x003001, 0x002000, 0x001abc};
   for (const auto function : {UnpackR64Depth24, scalar::UnpackR64Depth24}) {
     Bytes out(16);
-    function({.source = upper.data(),
-              .source_stride = 0,
-              .destination = out.data(),
-              .destination_stride = 0,
-              .row_count = 1,
-              .pixels_per_row = 4},
-             lower.data(), PixelOrder::kForward);
+    Unpack(function, {.source = upper.data(),
+                      .source_stride = 0,
+                      .destination = out.data(),
+                      .destination_stride = 0,
+                      .row_count = 1,
+                      .pixels_per_row = 4,
+                      .order = PixelOrder::kForward,
+                      .lower_source = lower.data()});
     EXPECT_EQ(As<uint32_t>(out), want);
   }
 }

@@ -12,11 +12,13 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "ingest/formats/mib/mib_geometry.h"
 #include "penstock/base/aligned_buffer.h"
 
 namespace penstock::ingest {
@@ -27,6 +29,7 @@ using Clock = std::chrono::steady_clock;
 struct Kernel {
   std::string name;
   double expansion;  // destination bytes per source byte
+  size_t unit;       // source bytes that one call works on, or a multiple
   // Unpacks `bytes` of source.
   std::function<void(const std::byte* source, std::byte* destination, size_t bytes)> run;
 };
@@ -52,24 +55,20 @@ Pair BestOfTurns(const std::function<void()>& copy, const std::function<void()>&
   return best;
 }
 
-PixelRows OneRow(const std::byte* source, std::byte* destination, size_t pixels) {
-  return {.source = source,
-          .source_stride = 0,
-          .destination = destination,
-          .destination_stride = 0,
-          .row_count = 1,
-          .pixels_per_row = pixels};
-}
+using RawKernel = void (*)(std::span<const PixelRows>);
 
-// Rows of 256 pixels in a quad: every fourth of the source, half of the image's width.
-PixelRows QuadRows(const std::byte* source, std::byte* destination, size_t rows, size_t row_bytes,
-                   size_t pixel_bytes) {
-  return {.source = source,
-          .source_stride = 4 * row_bytes,
-          .destination = destination,
-          .destination_stride = static_cast<ptrdiff_t>(512 * pixel_bytes),
-          .row_count = rows,
-          .pixels_per_row = 256};
+// The bytes of one chip as one long row.
+void UnpackOneRow(RawKernel kernel, const std::byte* source, std::byte* destination, size_t pixels,
+                  const std::byte* lower_source = nullptr) {
+  const PixelRows row{.source = source,
+                      .source_stride = 0,
+                      .destination = destination,
+                      .destination_stride = 0,
+                      .row_count = 1,
+                      .pixels_per_row = pixels,
+                      .order = PixelOrder::kForward,
+                      .lower_source = lower_source};
+  kernel(std::span(&row, 1));
 }
 
 // Strips of 16 blocks with 930 rows of 16 pixels, as in a K2 IS sector, into an image of 2048
@@ -103,47 +102,53 @@ void UnpackStrips(const std::byte* source, std::byte* destination, size_t bytes)
   }
 }
 
-std::vector<Kernel> Kernels() {
-  using Raw = void (*)(const PixelRows&, PixelOrder);
-  struct Depth {
-    const char* name;
-    Raw kernel;
-    size_t row_bytes;  // of 256 packed pixels
-    size_t pixel_bytes;
-  };
-  std::vector<Kernel> kernels = {
-      {"swap 16", 1, [](auto* s, auto* d, size_t n) { SwapBytes16(s, d, n / 2); }},
-      {"swap 32", 1, [](auto* s, auto* d, size_t n) { SwapBytes32(s, d, n / 4); }},
-      {"uint12", 4.0 / 3, [](auto* s, auto* d, size_t n) { UnpackUint12(s, d, n / 3 * 2); }},
-      {"uint12 K2 IS", 4.0 / 3, UnpackStrips},
-      {"R64 24 bit", 2,
-       [](auto* s, auto* d, size_t n) {
-         UnpackR64Depth24(OneRow(s, d, n / 4), s + n / 2, PixelOrder::kForward);
-       }},
-  };
-  for (const Depth& depth :
-       {Depth{"R64 1 bit", UnpackR64Depth1, 32, 1}, Depth{"R64 6 bit", UnpackR64Depth6, 256, 1},
-        Depth{"R64 12 bit", UnpackR64Depth12, 512, 2}}) {
-    const double expansion =
-        256.0 * static_cast<double>(depth.pixel_bytes) / static_cast<double>(depth.row_bytes);
-    kernels.push_back({depth.name, expansion, [depth](auto* s, auto* d, size_t n) {
-                         depth.kernel(OneRow(s, d, n / depth.row_bytes * 256),
-                                      PixelOrder::kForward);
-                       }});
-    kernels.push_back(
-        {std::string(depth.name) + " quad", expansion, [depth](auto* s, auto* d, size_t n) {
-           const size_t rows = n / depth.row_bytes / 4;
-           const size_t image_row = 512 * depth.pixel_bytes;
-           for (size_t slot = 0; slot < 4; ++slot) {
-             depth.kernel(
-                 QuadRows(s + slot * depth.row_bytes,
-                          d + slot / 2 * rows * image_row + slot % 2 * 256 * depth.pixel_bytes,
-                          rows, depth.row_bytes, depth.pixel_bytes),
-                 slot < 2 ? PixelOrder::kReversed : PixelOrder::kForward);
-           }
-         }});
+// Whole frames of four chips, as the MIB source decodes them.
+Kernel Quad(int depth) {
+  MibFrameLayout layout;
+  layout.chips = 4;
+  layout.width = kMedipixSide * (depth == 24 ? 8 : 4);
+  layout.rows = kMedipixSide;
+  layout.type = MibPixelType::kR64;
+  layout.assembly = "2x2";
+  layout.chip_mask = 15;
+  layout.counter_depth = depth;
+  const auto geometry = MibGeometryOf(layout);
+  if (!geometry.ok()) {
+    fmt::print(stderr, "{}\n", geometry.error().ToString());
+    std::exit(1);
   }
-  return kernels;
+  const auto payload = static_cast<size_t>(geometry->payload_bytes);
+  const auto image = static_cast<size_t>(geometry->image_bytes());
+  return {.name = fmt::format("R64 {} bit quad", depth),
+          .expansion = static_cast<double>(image) / static_cast<double>(payload),
+          .unit = payload,
+          .run = [geometry = *geometry, payload, image](auto* source, auto* to, size_t bytes) {
+            for (size_t at = 0; at < bytes; at += payload, to += image) {
+              DecodeMibPayload(geometry, {source + at, payload}, {to, image});
+            }
+          }};
+}
+
+std::vector<Kernel> Kernels() {
+  constexpr size_t kRow = 6144;  // a multiple of every row below
+  return {
+      {"swap 16", 1, kRow, [](auto* s, auto* d, size_t n) { SwapBytes16(s, d, n / 2); }},
+      {"swap 32", 1, kRow, [](auto* s, auto* d, size_t n) { SwapBytes32(s, d, n / 4); }},
+      {"uint12", 4.0 / 3, kRow, [](auto* s, auto* d, size_t n) { UnpackUint12(s, d, n / 3 * 2); }},
+      {"uint12 K2 IS", 4.0 / 3, kRow, UnpackStrips},
+      {"R64 1 bit", 8, kRow,
+       [](auto* s, auto* d, size_t n) { UnpackOneRow(UnpackR64Depth1, s, d, n * 8); }},
+      {"R64 6 bit", 1, kRow,
+       [](auto* s, auto* d, size_t n) { UnpackOneRow(UnpackR64Depth6, s, d, n); }},
+      {"R64 12 bit", 1, kRow,
+       [](auto* s, auto* d, size_t n) { UnpackOneRow(UnpackR64Depth12, s, d, n / 2); }},
+      {"R64 24 bit", 1, kRow,
+       [](auto* s, auto* d, size_t n) { UnpackOneRow(UnpackR64Depth24, s, d, n / 4, s + n / 2); }},
+      Quad(1),
+      Quad(6),
+      Quad(12),
+      Quad(24),
+  };
 }
 
 struct Situation {
@@ -154,9 +159,8 @@ struct Situation {
 
 // Rate of the kernel in bytes written per second, and that of memcpy.
 Result<Pair> Measure(const Kernel& kernel, const Situation& situation, double seconds) {
-  constexpr size_t kRows = 6144;  // whole rows of every kernel
-  const auto source_tile =
-      static_cast<size_t>(static_cast<double>(situation.tile) / kernel.expansion) / kRows * kRows;
+  const auto wanted = static_cast<size_t>(static_cast<double>(situation.tile) / kernel.expansion);
+  const size_t source_tile = std::max<size_t>(1, wanted / kernel.unit) * kernel.unit;
   const auto tile = static_cast<size_t>(static_cast<double>(source_tile) * kernel.expansion);
   const size_t tiles = std::max<size_t>(1, situation.written / tile);
   PENSTOCK_ASSIGN_OR_RETURN(AlignedBuffer source,

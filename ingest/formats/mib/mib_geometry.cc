@@ -80,32 +80,31 @@ Status SetRaw(MibGeometry& geometry) {
   return {};
 }
 
-void UnpackRaw(int depth, const PixelRows& rows, const std::byte* lower, PixelOrder order) {
+void UnpackRaw(int depth, std::span<const PixelRows> chips) {
   switch (depth) {
     case 1:
-      UnpackR64Depth1(rows, order);
+      UnpackR64Depth1(chips);
       return;
     case 6:
-      UnpackR64Depth6(rows, order);
+      UnpackR64Depth6(chips);
       return;
     case 12:
-      UnpackR64Depth12(rows, order);
+      UnpackR64Depth12(chips);
       return;
     default:
-      UnpackR64Depth24(rows, lower, order);
+      UnpackR64Depth24(chips);
       return;
   }
 }
 
-// Where the chip rows of a quad go: each stored row of 1024 pixels holds a row of slot 0, 1, 2, 3;
-// slots 3 and 2 are the upper half as they are, 1 and 0 the lower half turned by 180 degrees.
+// Where the chip rows of a quad go, in the order in which each stored row of 1024 pixels holds
+// them: slots 3 and 2 are the upper half as they are, 1 and 0 the lower half turned by 180 degrees.
 struct QuadSlot {
-  uint32_t slot;
   bool lower_half;
   bool right_half;
 };
 constexpr std::array<QuadSlot, kQuadChips> kQuadSlots{
-    {{3, false, false}, {2, false, true}, {1, true, false}, {0, true, true}}};
+    {{true, true}, {true, false}, {false, true}, {false, false}}};
 
 void DecodeRaw(const MibGeometry& geometry, const std::byte* payload, std::byte* image) {
   const size_t pixel_bytes = ElementSize(geometry.element_type);
@@ -113,34 +112,37 @@ void DecodeRaw(const MibGeometry& geometry, const std::byte* payload, std::byte*
   // At depth 24 the second half of the payload holds the lower bits of all rows.
   const std::byte* lower = payload + geometry.payload_bytes / 2;
   if (!geometry.quad) {
-    UnpackRaw(geometry.raw_depth,
-              {.source = payload,
-               .source_stride = 0,
-               .destination = image,
-               .destination_stride = 0,
-               .row_count = 1,
-               .pixels_per_row = rows * kMedipixSide},
-              lower, PixelOrder::kForward);
+    const PixelRows whole{.source = payload,
+                          .source_stride = 0,
+                          .destination = image,
+                          .destination_stride = 0,
+                          .row_count = 1,
+                          .pixels_per_row = rows * kMedipixSide,
+                          .order = PixelOrder::kForward,
+                          .lower_source = lower};
+    UnpackRaw(geometry.raw_depth, std::span(&whole, 1));
     return;
   }
   const size_t halves = geometry.raw_depth == 24 ? 2 : 1;
   const size_t stored_row_bytes = geometry.payload_bytes / halves / rows;
   const size_t chip_row_bytes = stored_row_bytes / kQuadChips;
   const size_t image_row_bytes = 2 * kMedipixSide * pixel_bytes;
-  for (const QuadSlot& place : kQuadSlots) {
-    const size_t offset = place.slot * chip_row_bytes;
+  const auto stride = static_cast<ptrdiff_t>(image_row_bytes);
+  std::array<PixelRows, kQuadChips> chips;
+  for (size_t slot = 0; slot < kQuadChips; ++slot) {
+    const QuadSlot& place = kQuadSlots[slot];
     const size_t first_row = place.lower_half ? 2 * rows - 1 : 0;
     const size_t first_column = place.right_half ? kMedipixSide : 0;
-    const auto stride = static_cast<ptrdiff_t>(image_row_bytes);
-    UnpackRaw(geometry.raw_depth,
-              {.source = payload + offset,
-               .source_stride = stored_row_bytes,
-               .destination = image + first_row * image_row_bytes + first_column * pixel_bytes,
-               .destination_stride = place.lower_half ? -stride : stride,
-               .row_count = rows,
-               .pixels_per_row = kMedipixSide},
-              lower + offset, place.lower_half ? PixelOrder::kReversed : PixelOrder::kForward);
+    chips[slot] = {.source = payload + slot * chip_row_bytes,
+                   .source_stride = stored_row_bytes,
+                   .destination = image + first_row * image_row_bytes + first_column * pixel_bytes,
+                   .destination_stride = place.lower_half ? -stride : stride,
+                   .row_count = rows,
+                   .pixels_per_row = kMedipixSide,
+                   .order = place.lower_half ? PixelOrder::kReversed : PixelOrder::kForward,
+                   .lower_source = lower + slot * chip_row_bytes};
   }
+  UnpackRaw(geometry.raw_depth, chips);
 }
 
 }  // namespace
