@@ -4,11 +4,12 @@ import json
 import os
 import pathlib
 import subprocess
-import time
 
 import numpy as np
 import pytest
 import zarr
+
+from stopping import stop_among_blocks
 
 EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 
@@ -81,8 +82,8 @@ def write_mib(path, frames, numbers):
 
 
 class Running:
-    """An ingest in the background, slow enough to be interfered with: many small blocks, each of
-    which is synced."""
+    """An ingest in the background, slow enough to be interfered with: many small blocks (of 1600
+    frames of 2 KiB: 50, or more with a scan), each of which is synced."""
 
     def __init__(self, penstock, source, frames, to, *more):
         self.arguments = [str(penstock.binary), "ingest", str(source), "--to", str(to),
@@ -96,14 +97,10 @@ class Running:
                                         env={**os.environ, **EPOCH})
         return self
 
-    def wait_for_blocks(self, count=2, timeout=60):
-        journal = self.to.parent / f".{self.to.name}.ingest.journal"
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline and self.process.poll() is None:
-            if journal.exists() and journal.read_bytes().count(b'"block":') >= count:
-                return True
-            time.sleep(0.002)
-        return False
+    def stop_among_blocks(self, first=2, last=40):
+        """Starts it, too."""
+        self.process = stop_among_blocks(lambda: self.start().process, self.to, first, last)
+        return self.process
 
 
 @pytest.fixture

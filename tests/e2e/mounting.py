@@ -5,9 +5,10 @@ import json
 import os
 import pathlib
 import subprocess
-import time
 
 import pytest
+
+from waiting import wait_for
 
 HAVE_FUSE = os.path.exists("/dev/fuse") and os.access("/dev/fuse", os.R_OK | os.W_OK)
 
@@ -71,15 +72,6 @@ def mounted(*arguments):
             if is_mounted(mount.point):
                 mount.stop()
         mount.clear()
-
-
-def wait_for(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def files_below(root):

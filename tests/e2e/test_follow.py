@@ -11,21 +11,12 @@ import pytest
 import zarr
 
 from acquisitions import events, frames, hdr_text, mib_bytes
+from waiting import wait_for
 
 ROWS, COLUMNS, SIDE = 8, 16, 32
 BLOCK = 2 * COLUMNS * SIDE * SIDE * 2  # two scan rows
 STACK = frames(ROWS * COLUMNS, SIDE, SIDE)
 RECORD = 384 + SIDE * SIDE * 2
-
-
-def wait_for(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError("waited in vain")
 
 
 class Instrument:
@@ -47,9 +38,11 @@ class Instrument:
 
 @pytest.fixture
 def follow(penstock):
+    """An acquisition that is complete ends following at once: `quiet` is longer than any pause of a
+    busy machine where the acquisition is to become complete."""
     started = []
 
-    def start(source, out, *options, quiet=1.5):
+    def start(source, out, *options, quiet=300):
         process = subprocess.Popen(
             [str(penstock.binary), "ingest", source, "--to", out, "--follow", "--quiet",
              str(quiet), "--block-size", str(BLOCK), "--json", *map(str, options)],
@@ -81,7 +74,7 @@ def blocks(out):
 
 
 def finished(process, status=0):
-    out, error = process.communicate(timeout=40)
+    out, error = process.communicate(timeout=240)
     assert process.returncode == status, out + error
     return out
 
@@ -169,7 +162,7 @@ def test_an_aborted_acquisition_is_valid_and_marked(penstock, follow, tmp_path, 
     taken = 3 * COLUMNS + 7
     instrument.write_up_to(taken, 50)
     out = tmp_path / "scan"
-    process = follow(instrument.path, out, quiet=1.0 if how == "quiet" else 30)
+    process = follow(instrument.path, out, quiet=1.0 if how == "quiet" else 300)
     wait_for(lambda: (out / "nexus.json").exists() and (image_key(out)[:2] == 0).all())
     if how != "quiet":
         process.send_signal(getattr(signal, how))
@@ -191,22 +184,22 @@ def test_killed_at_any_moment_it_continues(penstock, follow, tmp_path):
     instrument = Instrument(tmp_path / "in")
     instrument.write_up_to(1)
     out = tmp_path / "scan"
-    resumed = 0
-    for step, frame in enumerate((20, 40, 70, 100, ROWS * COLUMNS)):
-        process = follow(instrument.path, out, quiet=20)
+    # The last frames come after the last kill: what is killed is never complete.
+    for step, frame in enumerate((20, 40, 70, 100, ROWS * COLUMNS - 1)):
+        process = follow(instrument.path, out)
         instrument.write_up_to(frame)
         time.sleep((0.05, 0.3, 0.15, 0.6, 0.1)[step])
         if step == 2:
             wait_for(lambda: (out / "nexus.json").exists() and (image_key(out)[:2] == 0).all())
         process.kill()
-        text = process.communicate()[0]
-        resumed += "continuing" in text
+        process.communicate()
         if (out / "nexus.json").exists():
             assert state(out) == "growing"
             penstock("verify", out)
-    done = events(type("Done", (), {"stdout": finished(follow(instrument.path, out, quiet=5))}),
-                  "result")[0]
-    assert resumed + done["resumed_blocks"] > 0
+    process = follow(instrument.path, out)
+    instrument.write_up_to(ROWS * COLUMNS)
+    done = events(type("Done", (), {"stdout": finished(process)}), "result")[0]
+    assert done["resumed_blocks"] >= 1
     penstock("verify", out)
     penstock("ingest", instrument.path, "--to", tmp_path / "plain", "--block-size", BLOCK)
     assert_same_data(out, tmp_path / "plain")
@@ -217,14 +210,15 @@ def test_another_acquisition_in_the_same_file_is_not_continued(penstock, follow,
     instrument = Instrument(tmp_path / "in")
     instrument.write_up_to(2 * COLUMNS)
     out = tmp_path / "scan"
-    process = follow(instrument.path, out, quiet=20)
+    process = follow(instrument.path, out)
     wait_for(lambda: (out / "nexus.json").exists() and (image_key(out)[:2] == 0).all())
     process.kill()
     process.wait()
     with open(instrument.path, "r+b") as file:  # the same inode, other frames
         file.write(mib_bytes(frames(2 * COLUMNS, SIDE, SIDE, seed=9)))
     done = follow(instrument.path, out)
-    assert "exists" in done.communicate(timeout=20)[1]
+    assert "exists" in done.communicate(timeout=240)[1]
+    assert done.returncode == 1
     assert state(out) == "growing"
 
 
@@ -235,7 +229,7 @@ def test_raw_files_can_be_followed_when_the_scan_is_given(penstock, follow, tmp_
         file.write(STACK[:5].tobytes())
         file.flush()
         refused = follow(source, out, *options, quiet=0.3)
-        assert "--scan-shape" in refused.communicate(timeout=20)[1] and refused.returncode == 2
+        assert "--scan-shape" in refused.communicate(timeout=240)[1] and refused.returncode == 2
         process = follow(source, out, *options, "--scan-shape", f"{ROWS},{COLUMNS}")
         wait_for(lambda: (out / "nexus.json").exists())
         file.write(STACK[5:].tobytes())
@@ -248,7 +242,7 @@ def test_raw_files_can_be_followed_when_the_scan_is_given(penstock, follow, tmp_
 
 def test_the_first_frame_is_waited_for(follow, tmp_path):
     out = tmp_path / "scan"
-    process = follow(tmp_path / "in/scan.mib", out, quiet=10)
+    process = follow(tmp_path / "in/scan.mib", out)
     time.sleep(0.2)
     instrument = Instrument(tmp_path / "in")
     instrument.write_up_to(0, 100)

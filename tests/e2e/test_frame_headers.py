@@ -2,14 +2,13 @@
 data.nxs and `penstock show --frames`."""
 
 import json
-import signal
 import subprocess
-import time
 
 import h5py
 import numpy as np
 import zarr
 
+from stopping import kill, stop_among_blocks
 from test_ingest_faults import ENVIRONMENT
 
 
@@ -72,14 +71,10 @@ def test_kept_over_a_resumed_ingest(penstock, tmp_path):
     options = ["--block-size", "64K", "--jobs", "2"]
     penstock("ingest", source, "--to", tmp_path / "reference", *options, env=ENVIRONMENT)
     out = tmp_path / "out"
-    process = subprocess.Popen([str(penstock.binary), "ingest", str(source), "--to", str(out), *options],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
-    journal = tmp_path / ".out.ingest.journal"
-    while process.poll() is None and not (
-            journal.exists() and journal.read_bytes().count(b'"block":') >= 4):
-        time.sleep(0.0005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    command = [str(penstock.binary), "ingest", str(source), "--to", str(out), *options]
+    kill(stop_among_blocks(
+        lambda: subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                 env=ENVIRONMENT), out, 4, 28))
     assert (tmp_path / ".out.ingest").exists() and not out.exists()
     done = penstock("ingest", source, "--to", out, *options, env=ENVIRONMENT)
     assert "continuing" in done.stdout + done.stderr

@@ -10,6 +10,7 @@ import os
 import pathlib
 import pwd
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -18,10 +19,15 @@ import time
 import numpy as np
 import pytest
 
+from ingesting import read_blocks
+from stopping import finished_blocks, go_on, stop_among_blocks
+
 KILLS = int(os.environ.get("PENSTOCK_KILLS", "20"))
 FAULT_ROUNDS = int(os.environ.get("PENSTOCK_FAULT_ROUNDS", "2"))
 ENVIRONMENT = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
 FRAMES, SIDE = 1600, 32
+BLOCKS = 80  # one per half of a scan row
+PAGE = 4096
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +44,28 @@ def command(penstock, source, out):
 
 
 def run(arguments, **options):
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False,
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False,
                           **{"env": ENVIRONMENT, **options})
+
+
+def start(arguments, **options):
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env=ENVIRONMENT, **options)
+
+
+def directories(top):
+    return [top, *(p for p in top.rglob("*") if p.is_dir())]
+
+
+def report_error_of(mount):
+    """What the kernel does after an error of the disk: the file system becomes read-only, also for
+    files that are open for writing."""
+    device = next(line.split()[0] for line in pathlib.Path("/proc/mounts").read_text().splitlines()
+                  if line.split()[1] == str(mount))
+    switch = pathlib.Path("/sys/fs/ext4") / pathlib.Path(device).name / "trigger_fs_error"
+    if not switch.exists():
+        pytest.skip(f"SKIPPED: no {switch}, a disk that becomes read-only is not tested")
+    switch.write_text("1")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +111,7 @@ def test_killed_again_and_again(penstock, tmp_path, source, reference):
         # Most in the first part of what an undisturbed run takes, some at its end and behind it.
         time.sleep(duration * chance.choice((0.3, 0.6, 1.1)) * chance.random())
         process.send_signal(signal.SIGKILL)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=300)
         killed += process.returncode == -signal.SIGKILL
         assert process.returncode in (0, 1, -signal.SIGKILL), f"seed {seed}: {err}"
         if out.exists():
@@ -153,7 +179,7 @@ def loop_mounted(folder, megabytes, *more):
         file.truncate(megabytes << 20)
     made = subprocess.run(["mkfs.ext4", "-q", "-F", *more, image], capture_output=True, check=False)
     mounted = made.returncode == 0 and subprocess.run(
-        ["mount", "-o", "loop", image, mount], capture_output=True, check=False).returncode == 0
+        ["mount", "-o", "loop,errors=remount-ro", image, mount], capture_output=True, check=False).returncode == 0
     if not mounted:
         pytest.skip("SKIPPED: no loop device can be mounted here, sick disks are not tested")
     try:
@@ -162,42 +188,54 @@ def loop_mounted(folder, megabytes, *more):
         subprocess.run(["umount", "-l", mount], check=True)
 
 
-def test_source_with_bad_sectors(penstock, tmp_path, source, reference):
-    """The disk below the source has lost its second half. The source is large enough to be read
+def pages(path):
+    """The first bytes of each page, which tell random pages apart."""
+    content = path.read_bytes()
+    return [content[at:at + 32].hex() for at in range(0, len(content), PAGE)]
+
+
+def test_source_with_bad_sectors(penstock, tmp_path):
+    """The disk below the source has lost its end, with a quarter of the source. The source is large enough to be read
     directly, and only cold pages meet the disk."""
     large = tmp_path / "large.raw"
-    large.write_bytes(source.read_bytes() * 8)
+    pixels = np.random.default_rng(4).integers(0, 120, (160, 80, SIDE, SIDE)).astype("<u2")
+    pixels.tofile(large)
     arguments = command(penstock, large, tmp_path / "out/scan")
     arguments[arguments.index("40,40")] = "160,80"
-    with loop_mounted(tmp_path, 64) as (disk, image):
+    with loop_mounted(tmp_path, 64, "-b", str(PAGE)) as (disk, image):
         shutil.copy(large, disk / "large.raw")
         arguments[arguments.index(str(large))] = str(disk / "large.raw")
         subprocess.run(["sync"], check=True)
-        whole = image.read_bytes()
-        # Where the file's last quarter lies on the disk.
-        at = whole.index(large.read_bytes()[-(4 << 20):-(4 << 20) + 4096])
-        del whole
+        # Where the pages of the file lie on the disk.
+        pages_of_disk = {page: i for i, page in enumerate(pages(image))}
+        places = [pages_of_disk[page] for page in pages(large)]
+        at = sorted(places)[3 * len(places) // 4]
+        lost = {i for i, place in enumerate(places) if place >= at}
+        # Nothing but the file's bytes is to be wanted of the lost part.
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
         with open(disk / "large.raw", "rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         backup = tmp_path / "backup.img"
         shutil.copy(image, backup)
-        os.truncate(image, at)
+        os.truncate(image, at * PAGE)
         done = run(arguments)
         assert done.returncode == 1, done.stdout
-        assert str(disk / "large.raw") in done.stderr and "Input/output error" in done.stderr
-        assert "byte" in done.stderr or "offset" in done.stderr
+        message = re.search(rf"^penstock: (.*: )?{re.escape(str(disk / 'large.raw'))}: "
+                            r"offset (\d+): cannot read: Input/output error\. ", done.stderr, re.M)
+        assert message, done.stderr
+        assert f"kept in {tmp_path}/out/.scan.ingest: give the same command again" in done.stderr
+        # A read of at most 1 MiB from there meets a lost page.
+        first = int(message[2]) // PAGE
+        assert lost & set(range(first, first + (1 << 20) // PAGE)), (first, min(lost))
         assert not (tmp_path / "out/scan").exists()
         # The disk is repaired: the same command goes on.
         with open(backup, "rb") as good, open(image, "r+b") as bad:
-            good.seek(at)
-            bad.seek(at)
+            good.seek(at * PAGE)
+            bad.seek(at * PAGE)
             shutil.copyfileobj(good, bad)
         done = run(arguments)
         assert done.returncode == 0, done.stderr
-    blocks = sorted((tmp_path / "out/scan/data.zarr/real/c").rglob("*"),
-                    key=lambda p: [int(part) for part in p.parts if part.isdigit()])
-    pixels = b"".join(p.read_bytes()[65536:] for p in blocks if p.is_file())
-    assert len(pixels) >= large.stat().st_size
+    np.testing.assert_array_equal(read_blocks(tmp_path / "out/scan", pixels.shape, "<u2"), pixels)
     penstock("verify", tmp_path / "out/scan")
 
 
@@ -206,18 +244,16 @@ def test_destination_that_becomes_read_only(penstock, tmp_path, source, referenc
         (disk / "store").mkdir()
         out = disk / "store/scan"
         arguments = command(penstock, source, out)
-        process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-        journal = out.parent / ".scan.ingest.journal"
-        while process.poll() is None and not (
-                journal.exists() and journal.read_bytes().count(b'"block":') > 3):
-            time.sleep(0.001)
-        # As the kernel does after errors of the disk; open files stay open for writing.
-        subprocess.run(["mount", "-o", "remount,ro,abort", disk], check=False, capture_output=True)
-        _, err = process.communicate(timeout=60)
-        if process.returncode != 0:
-            assert process.returncode == 1
-            assert "Read-only file system" in err or "Input/output error" in err, err
-            assert not out.exists()
+        process = stop_among_blocks(lambda: start(arguments), out, 4, BLOCKS - 20)
+        report_error_of(disk)
+        with pytest.raises(OSError, match="Read-only file system"):
+            (disk / "new").touch()
+        _, err = go_on(process)
+        assert process.returncode == 1, err
+        # What had been written and not synced may fail in another way than what comes later.
+        assert re.search(rf"^penstock: (.*: )?{re.escape(str(out.parent))}/\.scan\.ingest\S*: .*"
+                         r"(Read-only file system|Input/output error)", err, re.M), err
+        assert not out.exists()
     healthy = tmp_path / "healthy/scan"
     assert run(command(penstock, source, healthy)).returncode == 0
     assert_same(contents(healthy, source), reference)
@@ -252,24 +288,23 @@ def test_destination_that_loses_permission(penstock, tmp_path, source, reference
         assert "Permission denied" in done.stderr and str(folder / "store") in done.stderr
         # In the middle: the staging folder loses its permission.
         (folder / "store").chmod(0o755)
-        process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
-                                   user="nobody", cwd=folder)
+        process = stop_among_blocks(lambda: start(arguments, user="nobody", cwd=folder), out, 2,
+                                    BLOCKS - 20)
         staging = folder / "store/.scan.ingest/data.zarr/real/c"
-        while process.poll() is None and not staging.exists():
-            time.sleep(0.0005)
-        with contextlib.suppress(FileNotFoundError):
-            for path in [staging, *staging.rglob("*")]:
-                if path.is_dir():
-                    path.chmod(0o555)
-        _, err = process.communicate(timeout=60)
-        if process.returncode != 0:
-            assert process.returncode == 1 and "Permission denied" in err, err
-            assert not out.exists()
-            for path in [staging, *staging.rglob("*")]:
-                if path.is_dir():
-                    path.chmod(0o755)
-            done = run(arguments, user="nobody", cwd=folder)
-            assert done.returncode == 0, done.stderr
+        finished = len(finished_blocks(out))
+        for path in directories(staging):
+            path.chmod(0o555)
+        _, err = go_on(process)
+        assert process.returncode == 1, err
+        assert re.search(rf"^penstock: (.*: )?{re.escape(str(staging))}\S*: .*Permission denied", err,
+                         re.M), err
+        assert not out.exists()
+        for path in directories(staging):
+            path.chmod(0o755)
+        done = run(arguments, user="nobody", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        resumed = re.search(r", (\d+) blocks from before", done.stdout)
+        assert resumed and int(resumed[1]) >= finished, done.stdout
         found = contents(out, folder / "scan.raw")
         del found["nexus.json"]  # another program's path and another file's times are in its history
         assert_same(found, {name: reference[name] for name in found})
@@ -282,14 +317,15 @@ def test_source_that_shrinks(penstock, tmp_path, source):
     shrinking = tmp_path / "scan.raw"
     shutil.copy(source, shrinking)
     out = tmp_path / "out/scan"
-    process = subprocess.Popen(command(penstock, shrinking, out), stderr=subprocess.PIPE, text=True,
-                               env=ENVIRONMENT)
-    journal = out.parent / ".scan.ingest.journal"
-    while process.poll() is None and not (
-            journal.exists() and journal.read_bytes().count(b'"block":') > 1):
-        time.sleep(0.001)
+    process = stop_among_blocks(lambda: start(command(penstock, shrinking, out)), out, 2, BLOCKS - 20)
     os.truncate(shrinking, 1_000_000)
-    _, err = process.communicate(timeout=60)
+    _, err = go_on(process)
     assert process.returncode == 1, err
-    assert str(shrinking) in err and ("ends too early" in err or "changed while it was read" in err)
+    message = re.search(rf"^penstock: (.*: )?{re.escape(str(shrinking))}: offset (\d+): "
+                        r"the file ends too early; expected at least (\d+) bytes, found (\d+) bytes$",
+                        err, re.M)
+    assert message, err
+    # The two workers read different pieces; the one that fails may begin behind the end.
+    offset, expected, found = (int(message[i]) for i in (2, 3, 4))
+    assert 1_000_000 <= offset == found < expected <= source.stat().st_size
     assert not out.exists()

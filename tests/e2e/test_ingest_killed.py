@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from ingesting import EPOCH, files_of, image_key, leftovers, make_frames, read_blocks, write_mib
+from stopping import kill, stop_among_blocks
 
 SIDE, COUNT = 32, 895
 # Of each file: first frame of the acquisition, frames. 250..299 were lost with a file, 417 and
@@ -46,23 +47,6 @@ def start(penstock, source, out, options):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **EPOCH})
 
 
-def finished_blocks(out):
-    journal = out.parent / f".{out.name}.ingest.journal"
-    return journal.read_bytes().count(b'"block":') if journal.exists() else 0
-
-
-def kill_when(process, due):
-    """False where the process was faster."""
-    deadline = time.monotonic() + 60
-    while process.poll() is None and not due():
-        assert time.monotonic() < deadline
-        time.sleep(0.0005)
-    process.send_signal(signal.SIGKILL)
-    killed = process.wait() == -signal.SIGKILL
-    process.communicate()
-    return killed
-
-
 @pytest.mark.parametrize("policy", POLICIES)
 def test_killed_and_continued_with_lost_frames(penstock, tmp_path, series, policy):
     source, frames = series
@@ -70,7 +54,7 @@ def test_killed_and_continued_with_lost_frames(penstock, tmp_path, series, polic
     out = tmp_path / "scan"
     began = time.monotonic()
     process = start(penstock, source, out, options)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 3, err
     duration = time.monotonic() - began
 
@@ -83,23 +67,20 @@ def test_killed_and_continued_with_lost_frames(penstock, tmp_path, series, polic
     reference = files_of(out)
     shutil.rmtree(out)
 
-    # In turn after so many further blocks, and at a random moment: in the middle of a block, of the
-    # previews and the sidecar, of publication.
+    # After so many blocks, then at random moments: in the middle of a block, of the previews and the
+    # sidecar, of publication.
+    for first in (1, 6, 15):
+        kill(stop_among_blocks(lambda: start(penstock, source, out, options), out, first, 25))
     chance = random.Random(policy)
-    killed = 0
-    for further in (1, 5, None, 9, None, None):
+    for _ in range(3):
         process = start(penstock, source, out, options)
-        if further is None:
-            at = time.monotonic() + chance.uniform(0.02, 0.9) * duration
-            killed += kill_when(process, lambda: time.monotonic() >= at)
-        else:
-            done = finished_blocks(out)
-            killed += kill_when(process, lambda: finished_blocks(out) >= done + further)
+        time.sleep(chance.uniform(0.02, 0.9) * duration)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
         if out.exists():
             break
-    assert killed >= 2
     process = start(penstock, source, out, options)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode in (0, 3) or (process.returncode == 1 and "exists" in err), err
     assert not leftovers(tmp_path)
     found = files_of(out)

@@ -11,28 +11,28 @@ import pytest
 
 from ingesting import (Running, blocks_of, files_of, leftovers, make_frames, raw_options,
                        read_blocks, slow_source, write_raw)
+from stopping import finished_blocks, go_on, kill
 
 
 def test_resume_after_kill_at_random_moments(penstock, tmp_path, slow_source):
     source, frames = slow_source
     reference = Running(penstock, source, frames, tmp_path / "ref/scan", "--scan-shape", "40,40")
     began = time.monotonic()
-    assert reference.start().process.wait(60) == 0
+    assert reference.start().process.wait(120) == 0
     duration = time.monotonic() - began
     running = Running(penstock, source, frames, tmp_path / "out/scan", "--scan-shape", "40,40")
     chance = random.Random(4)
-    killed = 0
-    for _ in range(12):
+    for first in (3, 12):
+        kill(running.stop_among_blocks(first))
+    for _ in range(10):
         process = running.start().process
         time.sleep(chance.uniform(0.02, 1.1) * duration / 3)
         process.send_signal(signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
         process.communicate()
         if (tmp_path / "out/scan").exists():
             break
-    assert killed >= 2
     last = running.start().process
-    out, err = last.communicate(timeout=60)
+    out, err = last.communicate(timeout=120)
     finished_before = "exists" in err
     assert last.returncode == 0 or finished_before, err
     assert leftovers(tmp_path / "out") == []
@@ -52,46 +52,42 @@ def test_resume_after_kill_at_random_moments(penstock, tmp_path, slow_source):
 
 def test_interrupt_keeps_what_is_done(penstock, tmp_path, slow_source):
     source, frames = slow_source
-    running = Running(penstock, source, frames, tmp_path / "scan").start()
-    assert running.wait_for_blocks()
-    running.process.send_signal(signal.SIGINT)
-    _, err = running.process.communicate(timeout=20)
+    running = Running(penstock, source, frames, tmp_path / "scan")
+    running.stop_among_blocks().send_signal(signal.SIGINT)
+    _, err = go_on(running.process)
     assert running.process.returncode == 1 and "same command again" in err
     assert not (tmp_path / "scan").exists()
     assert leftovers(tmp_path) == [".scan.ingest", ".scan.ingest.journal"]
     again = running.start().process
-    out, err = again.communicate(timeout=60)
+    out, err = again.communicate(timeout=120)
     assert again.returncode == 0 and "continuing" in err and "blocks from before" in out
     np.testing.assert_array_equal(read_blocks(tmp_path / "scan", frames.shape, "<u2"), frames)
 
 
 def test_a_damaged_block_is_not_taken_over(penstock, tmp_path, slow_source):
     source, frames = slow_source
-    running = Running(penstock, source, frames, tmp_path / "scan").start()
-    assert running.wait_for_blocks(3)
-    running.process.kill()
-    running.process.communicate()
-    finished = [p for p in blocks_of(tmp_path / ".scan.ingest") if p.suffix != ".part"]
-    os.chmod(finished[0], 0o644)
-    with open(finished[0], "r+b") as block:
+    running = Running(penstock, source, frames, tmp_path / "scan")
+    kill(running.stop_among_blocks(3))
+    # (Further blocks may lie there that are not in the journal.)
+    finished = finished_blocks(tmp_path / "scan")[0]
+    path = tmp_path / f".scan.ingest/data.zarr/real/c/{finished}/0/0"
+    os.chmod(path, 0o644)
+    with open(path, "r+b") as block:
         block.seek(70000)
         byte = block.read(1)
         block.seek(70000)
         block.write(bytes([byte[0] ^ 1]))
     process = running.start().process
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 0 and "written again" in err
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and err.count("written again: ") == 1 and str(path) in err, err
     np.testing.assert_array_equal(read_blocks(tmp_path / "scan", frames.shape, "<u2"), frames)
 
 
 def test_another_plan_discards_what_was_begun(penstock, tmp_path, slow_source):
     source, frames = slow_source
-    running = Running(penstock, source, frames, tmp_path / "scan").start()
-    assert running.wait_for_blocks()
-    running.process.kill()
-    running.process.communicate()
+    kill(Running(penstock, source, frames, tmp_path / "scan").stop_among_blocks())
     other = Running(penstock, source, frames, tmp_path / "scan", "--scan-shape", "40,40").start()
-    _, err = other.process.communicate(timeout=60)
+    _, err = other.process.communicate(timeout=120)
     assert other.process.returncode == 0 and "another plan is discarded" in err
     stored = read_blocks(tmp_path / "scan", (40, 40, 32, 32), "<u2")
     np.testing.assert_array_equal(stored.reshape(frames.shape), frames)
@@ -99,28 +95,22 @@ def test_another_plan_discards_what_was_begun(penstock, tmp_path, slow_source):
 
 def test_the_second_ingest_is_refused(penstock, tmp_path, slow_source):
     source, frames = slow_source
-    running = Running(penstock, source, frames, tmp_path / "scan").start()
-    assert running.wait_for_blocks(1)
-    running.process.send_signal(signal.SIGSTOP)
+    process = Running(penstock, source, frames, tmp_path / "scan").stop_among_blocks(1)
     try:
         done = penstock("ingest", source, "--to", tmp_path / "scan", *raw_options(frames), status=1)
         assert "another ingest" in done.stderr
     finally:
-        running.process.send_signal(signal.SIGCONT)
-    running.process.communicate(timeout=60)
-    assert running.process.returncode == 0
+        go_on(process)
+    assert process.returncode == 0
 
 
 def test_a_source_that_changes_is_refused(penstock, tmp_path, slow_source):
     source, frames = slow_source
-    running = Running(penstock, source, frames, tmp_path / "scan").start()
-    assert running.wait_for_blocks(1)
-    running.process.send_signal(signal.SIGSTOP)
+    process = Running(penstock, source, frames, tmp_path / "scan").stop_among_blocks(1)
     with open(source, "ab") as file:
         file.write(b"more")
-    running.process.send_signal(signal.SIGCONT)
-    _, err = running.process.communicate(timeout=60)
-    assert running.process.returncode == 1
+    _, err = go_on(process)
+    assert process.returncode == 1
     assert "changed while it was read" in err and str(source) in err
     assert not (tmp_path / "scan").exists() and not leftovers(tmp_path)
 

@@ -10,7 +10,7 @@ import tempfile
 import pytest
 
 from mount_store import BLOCK, master, places, read_all, store
-from mounting import assert_same_tree, mounted, need_fuse
+from mounting import assert_same_tree, mounted, need_fuse, wait_for
 
 need_fuse()
 
@@ -23,7 +23,7 @@ WAIT = 1
 
 def connect(point):
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    connection.settimeout(20)
+    connection.settimeout(120)
     connection.connect(os.getxattr(point, "user.penstock.socket").decode())
     return connection
 
@@ -63,12 +63,16 @@ def test_short_circuit_descriptors(penstock, master, places):
             assert mount.status()["leases"] == 1
             read_all(point)
             assert ask(connection, RESIDENCY, dataset)[3][1] == 2
-            assert "0 blocks evicted" not in penstock("evict", point).stdout
-            assert ask(connection, RESIDENCY, dataset)[3] == b"\0\2\0"
+            # (The kernel gives up a file that was closed a moment later: until then its block
+            # stays.)
+            others = [ask(connection, RESIDENCY, dataset)[3][block] for block in (0, 2)]
+            assert any(others)
+            assert wait_for(lambda: penstock("evict", point) and
+                            ask(connection, RESIDENCY, dataset)[3] == b"\0\2\0")
             assert ask(connection, RELEASE, block=lease)[0] == GRANTED
             assert ask(connection, RELEASE, block=lease)[0] == BAD_REQUEST
-            penstock("evict", point)
-            assert ask(connection, RESIDENCY, dataset)[3] == b"\0\0\0"
+            assert wait_for(lambda: penstock("evict", point) and
+                            ask(connection, RESIDENCY, dataset)[3] == b"\0\0\0")
             assert os.pread(descriptors[0], size, 0) == expected  # until it is closed
             os.close(descriptors[0])
 
@@ -104,7 +108,7 @@ def test_a_foreign_user_gets_no_descriptor(penstock, store):
                         os.setgid(gid)
                         os.setuid(uid)
                         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-                            connection.settimeout(10)
+                            connection.settimeout(120)
                             connection.connect(str(cache / "short-circuit.sock"))
                             answer = ask(connection, ACQUIRE, b"proposal/scan", 0)
                             os.write(writer, bytes([answer[0], len(answer[4])]))

@@ -2,13 +2,13 @@
 
 import json
 import re
-import signal
 import subprocess
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from stopping import kill, stop_among_blocks
 
 SCAN, SIGNAL, CENTRE, RADIUS = (12, 15), (40, 48), (17.6, 25.3), 8.0
 PICTURES = ("mean_pattern", "total_intensity", "bright_field", "dark_field")
@@ -111,15 +111,9 @@ def test_a_resumed_ingest_makes_the_same_pictures(penstock, tmp_path, frames):
     penstock("ingest", tmp_path / "scan.npy", "--to", tmp_path / "whole", "--block-size", "200K")
     command = [str(penstock.binary), "ingest", str(tmp_path / "scan.npy"), "--to",
                str(tmp_path / "out"), "--block-size", "200K", "--jobs", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    journal = tmp_path / ".out.ingest.journal"
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
-        if journal.exists() and journal.read_bytes().count(b'"block":') >= 3:
-            break
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "too fast to be killed"
+    kill(stop_among_blocks(
+        lambda: subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
+        tmp_path / "out", 3, 40))
     done = penstock("ingest", tmp_path / "scan.npy", "--to", tmp_path / "out", "--block-size",
                     "200K", "--jobs", 2)
     assert "blocks from before" in done.stdout

@@ -14,40 +14,40 @@ import pytest
 import zarr
 
 from acquisitions import frames, hdr_text, mib_bytes, write_mib
+from waiting import wait_for
 
 QUIET = 0.4
 
 
-def wait_for(condition, seconds=15):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.03)
-    raise AssertionError("waited in vain")
-
-
 class Watch:
-    def __init__(self, penstock, folder, *options, env=None):
+    def __init__(self, penstock, folder, *options, quiet=QUIET, env=None):
         self.folder, self.store = folder / "in", folder / "store"
         self.status_file, self.metrics_file = folder / "status.json", folder / "penstock.prom"
         self.folder.mkdir(exist_ok=True)
         self.log = open(folder / "log", "a+")
         self.process = subprocess.Popen(
-            [str(penstock.binary), "watch", self.folder, "--to", self.store, "--quiet", str(QUIET),
+            [str(penstock.binary), "watch", self.folder, "--to", self.store, "--quiet", str(quiet),
              "--rescan", "2", "--status-file", self.status_file, "--metrics-file",
              self.metrics_file, *map(str, options)],
             stderr=self.log, env={**os.environ, **(env or {})})
 
-    def status(self):
+    def read_status(self):
+        """None before it was written for the first time."""
         with contextlib.suppress(FileNotFoundError):
             return json.loads(self.status_file.read_text())
         return None
 
+    def status(self):
+        return wait_for(self.read_status)
+
+    def metrics(self):
+        with contextlib.suppress(FileNotFoundError):
+            return self.metrics_file.read_text()
+        return ""
+
     def open(self, name):
         """The acquisition that is neither done nor forgotten whose source has this name."""
-        for one in (self.status() or {"open": []})["open"]:
+        for one in self.status()["open"]:
             if one["source"].endswith(name):
                 return one
         return None
@@ -57,7 +57,7 @@ class Watch:
 
     def stop(self, number=signal.SIGTERM, status=0):
         self.process.send_signal(number)
-        assert self.process.wait(20) == status
+        assert self.process.wait(120) == status
         self.log.seek(0)
         return self.log.read()
 
@@ -94,7 +94,7 @@ def test_finished_acquisitions_are_taken_and_growing_ones_are_not(watch, tmp_pat
     service = watch()
     np.testing.assert_array_equal(stored(service.dataset("before")).reshape(12, 8, 6), stack)
 
-    # Written in pieces, each well within the quiet time; the header is there from the start.
+    # Written in pieces; the header, which tells of all frames, is there from the start.
     folder = service.folder / "session 1"
     folder.mkdir()
     (folder / "scan.hdr").write_text(hdr_text(12, 4))
@@ -107,7 +107,7 @@ def test_finished_acquisitions_are_taken_and_growing_ones_are_not(watch, tmp_pat
             assert not (service.store / "session 1").exists()
     np.testing.assert_array_equal(stored(service.dataset("session 1/scan")).reshape(12, 8, 6), stack)
     wait_for(lambda: service.status()["ingested"] == 2)
-    wait_for(lambda: "penstock_watch_ingested_total 2" in service.metrics_file.read_text())
+    wait_for(lambda: "penstock_watch_ingested_total 2" in service.metrics())
     service.stop()
 
 
@@ -130,10 +130,11 @@ def test_an_interrupted_scan_fails_until_its_frames_come(watch, tmp_path):
 
 def test_without_its_mark_an_acquisition_is_waited_for_longer(watch, tmp_path):
     write_mib(tmp_path / "in/scan.mib", frames(4))
-    service = watch()
+    # So long that the state in between is seen.
+    service = watch(quiet=3)
     waiting = wait_for(lambda: (found := service.open("scan.mib")) and
                        "hdr" in found.get("reason", "") and found)
-    assert waiting["state"] == "waiting"
+    assert waiting["state"] == "waiting" and not (service.store / "scan").exists()
     service.dataset("scan")
     service.stop()
 
@@ -194,7 +195,7 @@ def test_bad_rules_are_refused_with_file_and_key(penstock, tmp_path, text, expec
     (tmp_path / "rules.json").write_text(text)
     (tmp_path / "in").mkdir()
     done = penstock("watch", tmp_path / "in", "--to", tmp_path / "store", "--rules",
-                    tmp_path / "rules.json", status=None, timeout=10)
+                    tmp_path / "rules.json", status=None)
     assert done.returncode in (1, 2)
     assert expected in done.stderr and "rules.json" in done.stderr
 
@@ -204,7 +205,7 @@ def test_reload_by_hangup(watch, tmp_path):
     rules.write_text('[{"match": "*.npy"}]')
     write_mib(tmp_path / "in/scan.mib", frames(4), columns=2)
     service = watch("--rules", rules)
-    wait_for(lambda: service.status() and service.status()["rule_count"] == 1)
+    wait_for(lambda: service.status()["rule_count"] == 1)
     rules.write_text("broken")
     service.process.send_signal(signal.SIGHUP)
     assert "not JSON" in wait_for(lambda: service.status().get("rules_error"))
@@ -244,7 +245,7 @@ def test_the_service_manager_is_told(watch, tmp_path):
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(path))
-        listener.settimeout(10)
+        listener.settimeout(120)
         service = watch(env={"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "400000",
                              "JOURNAL_STREAM": "1:1"})
         told = ""
