@@ -143,15 +143,20 @@ class BlockCache {
     kFailed,   // the store cannot be read
   };
   FetchOutcome FetchExtent(const ReplicaPin& replica, int64_t extent, bool was_unverified);
+  FetchOutcome FetchAndAnswer(const ReplicaPin& replica, int64_t extent, bool was_unverified);
   bool ProveLocal(const ReplicaPin& replica, int64_t extent, std::span<std::byte> buffer);
   Status FetchVerified(const BlockSource& source, int64_t extent, std::span<std::byte> buffer);
   bool StoreExtent(const ReplicaPin& replica, int64_t extent, std::span<const std::byte> bytes);
   Status WriteExtent(const ReplicaPin& replica, int64_t extent, std::span<const std::byte> bytes);
   void AnswerWaiters(const ReplicaPin& replica, int64_t extent, const Status& status,
                      std::span<const std::byte> bytes);
+  // Replica::mutex is held. True: SubmitFill must follow.
+  static bool BeginFillLocked(Replica& replica);
+  void SubmitFill(const ReplicaPin& replica);
   void FillStep(const ReplicaPin& replica);
-  void EndFillChain(const ReplicaPin& replica);
-  void GiveUpCompletion(const ReplicaPin& replica, const Status& status);
+  // Whenever a fetch or a chain has ended: finishes a replica that has become whole, and answers
+  // those who wait for one that will not.
+  void SettleFill(const ReplicaPin& replica);
   void Finish(const ReplicaPin& replica);
   Status FinishFile(const ReplicaPin& replica);
 

@@ -40,16 +40,17 @@ Error Mismatch(const BlockSource& source, int64_t extent, std::string expected, 
       .Advice("run penstock verify on the dataset in the store");
 }
 
-Error CannotFetch(const BlockSource& source) {
-  return Error(ErrorKind::kIo, "the block could not be fetched")
-      .In(source.path)
-      .Advice("the daemon's log has the reason");
-}
-
 }  // namespace
 
 BlockCache::FetchOutcome BlockCache::FetchExtent(const ReplicaPin& replica, int64_t extent,
                                                  bool was_unverified) {
+  const FetchOutcome outcome = FetchAndAnswer(replica, extent, was_unverified);
+  SettleFill(replica);
+  return outcome;
+}
+
+BlockCache::FetchOutcome BlockCache::FetchAndAnswer(const ReplicaPin& replica, int64_t extent,
+                                                    bool was_unverified) {
   const BlockSource& source = *replica->source;
   auto whole_buffer = FetchBuffer();
   if (!whole_buffer.ok()) {
@@ -80,14 +81,15 @@ BlockCache::FetchOutcome BlockCache::FetchExtent(const ReplicaPin& replica, int6
     if (!stored) counters_.uncached_extents++;
   }
 
-  bool finish = false;
   {
     const std::lock_guard lock(replica->mutex);
     replica->extents.Set(extent, stored ? ExtentState::kPresent : ExtentState::kAbsent);
-    finish = stored && replica->extents.all_present();
+    if (!stored) {
+      replica->fill_failure =
+          Error(ErrorKind::kNoSpace, "there is no room in the cache").In(source.path);
+    }
   }
   AnswerWaiters(replica, extent, Status(), buffer);
-  if (finish) Finish(replica);
   return stored ? FetchOutcome::kStored : FetchOutcome::kNotKept;
 }
 
@@ -186,7 +188,12 @@ void BlockCache::AnswerWaiters(const ReplicaPin& replica, int64_t extent, const 
   std::vector<ExtentWaiter> waiters;
   {
     const std::lock_guard lock(replica->mutex);
-    if (!status.ok()) replica->extents.Set(extent, ExtentState::kAbsent);
+    if (!status.ok()) {
+      replica->extents.Set(extent, ExtentState::kAbsent);
+      replica->fill_failure = Error(ErrorKind::kIo, "the block could not be fetched")
+                                  .In(replica->source->path)
+                                  .Advice("the daemon's log has the reason");
+    }
     if (const auto found = replica->waiters.find(extent); found != replica->waiters.end()) {
       waiters = std::move(found->second);
       replica->waiters.erase(found);
@@ -196,73 +203,77 @@ void BlockCache::AnswerWaiters(const ReplicaPin& replica, int64_t extent, const 
 }
 
 void BlockCache::StartFill(const ReplicaPin& replica) {
-  int chains = 0;
   {
     const std::lock_guard lock(replica->mutex);
-    if (replica->complete || replica->fill_chains > 0) return;
-    replica->fill_chains = chains = kFillChains;
-    replica->fill_next = 0;
+    if (!BeginFillLocked(*replica)) return;
   }
-  for (int chain = 0; chain < chains; ++chain) {
+  SubmitFill(replica);
+}
+
+bool BlockCache::BeginFillLocked(Replica& replica) {
+  if (replica.complete || replica.fill_chains > 0) return false;
+  replica.fill_chains = kFillChains;
+  replica.fill_next = 0;
+  replica.fill_failure = Status();
+  return true;
+}
+
+void BlockCache::SubmitFill(const ReplicaPin& replica) {
+  for (int chain = 0; chain < kFillChains; ++chain) {
     fetchers_.Submit(WorkerPool::Priority::kBackground, [this, replica] { FillStep(replica); });
   }
 }
 
 void BlockCache::FillStep(const ReplicaPin& replica) {
-  std::optional<int64_t> missing;
+  std::optional<int64_t> extent;
   bool unverified = false;
-  bool given_up = false;
   {
     const std::lock_guard lock(replica->mutex);
-    missing = replica->extents.NextMissing(replica->fill_next);
-    if (missing) {
+    extent = replica->extents.NextMissing(replica->fill_next);
+    if (extent) {
       // Shared by the chains: an extent that fails is not tried again by the next one.
-      replica->fill_next = *missing + 1;
-      unverified = replica->extents.Get(*missing) == ExtentState::kUnverified;
-      replica->extents.Set(*missing, ExtentState::kFetching);
-    } else {
-      given_up = --replica->fill_chains == 0 && replica->extents.NextMissing(0).has_value();
+      replica->fill_next = *extent + 1;
+      unverified = replica->extents.Get(*extent) == ExtentState::kUnverified;
+      replica->extents.Set(*extent, ExtentState::kFetching);
     }
   }
-  if (!missing) {
-    // Somebody may have begun to wait after the extent had failed.
-    if (given_up) GiveUpCompletion(replica, CannotFetch(*replica->source));
+  const FetchOutcome outcome =
+      extent ? FetchExtent(replica, *extent, unverified) : FetchOutcome::kFailed;
+  // With one extent damaged the block cannot become complete, but the sound ones are worth having.
+  if (outcome == FetchOutcome::kStored || outcome == FetchOutcome::kDamaged) {
+    fetchers_.Submit(WorkerPool::Priority::kBackground, [this, replica] { FillStep(replica); });
     return;
   }
-  const int64_t extent = *missing;
-  switch (FetchExtent(replica, extent, unverified)) {
-    case FetchOutcome::kStored:
-      break;
-    case FetchOutcome::kDamaged:
-      // The block cannot become complete, but what is sound of it is worth having.
-      GiveUpCompletion(replica, CannotFetch(*replica->source));
-      break;
-    case FetchOutcome::kNotKept:
-      EndFillChain(replica);
-      GiveUpCompletion(
-          replica,
-          Error(ErrorKind::kNoSpace, "there is no room in the cache").In(replica->source->path));
-      return;
-    case FetchOutcome::kFailed:
-      EndFillChain(replica);
-      GiveUpCompletion(replica, CannotFetch(*replica->source));
-      return;
-  }
-  fetchers_.Submit(WorkerPool::Priority::kBackground, [this, replica] { FillStep(replica); });
-}
-
-void BlockCache::EndFillChain(const ReplicaPin& replica) {
-  const std::lock_guard lock(replica->mutex);
-  --replica->fill_chains;
-}
-
-void BlockCache::GiveUpCompletion(const ReplicaPin& replica, const Status& status) {
-  std::vector<CompletionCallback> waiters;
   {
     const std::lock_guard lock(replica->mutex);
-    waiters.swap(replica->completion_waiters);
+    --replica->fill_chains;
   }
-  for (const CompletionCallback& waiter : waiters) waiter(status);
+  SettleFill(replica);
+}
+
+void BlockCache::SettleFill(const ReplicaPin& replica) {
+  Status failure;
+  std::vector<CompletionCallback> waiters;
+  bool finish = false;
+  {
+    const std::lock_guard lock(replica->mutex);
+    if (replica->complete || replica->finishing || replica->extents.fetching() > 0) return;
+    if (replica->extents.all_present()) {
+      replica->finishing = finish = true;
+    } else if (replica->fill_chains > 0 || replica->completion_waiters.empty()) {
+      return;
+    } else if (!replica->fill_failure.ok()) {
+      failure = replica->fill_failure;
+      waiters.swap(replica->completion_waiters);
+    }
+  }
+  if (finish) {
+    Finish(replica);
+  } else if (waiters.empty()) {
+    // Nothing failed, and yet something is missing: it was distrusted after it had been passed.
+    StartFill(replica);
+  }
+  for (const CompletionCallback& waiter : waiters) waiter(failure);
 }
 
 void BlockCache::WhenComplete(const ReplicaPin& replica, std::chrono::milliseconds patience,
@@ -282,11 +293,14 @@ void BlockCache::WhenComplete(const ReplicaPin& replica, std::chrono::millisecon
   auto wait = std::make_shared<Wait>();
   wait->callback = std::move(callback);
   bool complete = false;
+  bool begun = false;
   {
     const std::lock_guard lock(replica->mutex);
     complete = replica->complete;
     if (!complete) {
       replica->completion_waiters.push_back([wait](const Status& s) { wait->Answer(s); });
+      // Under the same lock: what an earlier fill failed of is not this one's answer.
+      begun = BeginFillLocked(*replica);
     }
   }
   if (complete) {
@@ -296,7 +310,7 @@ void BlockCache::WhenComplete(const ReplicaPin& replica, std::chrono::millisecon
   deadlines_.At(DeadlineWatch::Clock::now() + patience, [wait, path = replica->source->path] {
     wait->Answer(Error::Timeout("the block was not complete in time").In(path));
   });
-  StartFill(replica);
+  if (begun) SubmitFill(replica);
 }
 
 void BlockCache::Finish(const ReplicaPin& replica) {
@@ -312,6 +326,7 @@ void BlockCache::Finish(const ReplicaPin& replica) {
     const std::lock_guard cache_lock(mutex_);
     const std::lock_guard lock(replica->mutex);
     replica->complete = finished.ok();
+    replica->finishing = false;
     waiters.swap(replica->completion_waiters);
     holdings_[source.id] = {.dataset = source.dataset,
                             .block = source.block,

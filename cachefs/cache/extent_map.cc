@@ -18,12 +18,13 @@ void ExtentMap::Set(int64_t extent, ExtentState state) {
   ExtentState& current = states_[static_cast<size_t>(extent)];
   if (current == ExtentState::kPresent) --present_;
   if (state == ExtentState::kPresent) ++present_;
+  if (current == ExtentState::kFetching) --fetching_;
+  if (state == ExtentState::kFetching) ++fetching_;
   current = state;
 }
 
 std::optional<int64_t> ExtentMap::NextMissing(int64_t from) const {
-  for (int64_t step = 0; step < size(); ++step) {
-    const int64_t extent = (from + step) % size();
+  for (int64_t extent = from; extent < size(); ++extent) {
     const ExtentState state = Get(extent);
     if (state == ExtentState::kAbsent || state == ExtentState::kUnverified) return extent;
   }

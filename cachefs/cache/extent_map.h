@@ -25,11 +25,12 @@ class ExtentMap {
 
   int64_t size() const { return static_cast<int64_t>(states_.size()); }
   int64_t present() const { return present_; }
+  int64_t fetching() const { return fetching_; }
   bool all_present() const { return present_ == size(); }
   ExtentState Get(int64_t extent) const { return states_[static_cast<size_t>(extent)]; }
   void Set(int64_t extent, ExtentState state);
 
-  // The first extent at or after `from`, going round, that is absent or unverified.
+  // The first extent at or after `from` that is absent or unverified.
   std::optional<int64_t> NextMissing(int64_t from) const;
 
   // Present extents as hexadecimal digits, lowest bit first: extent e is bit e % 4 of digit e / 4.
@@ -40,6 +41,7 @@ class ExtentMap {
  private:
   std::vector<ExtentState> states_;
   int64_t present_ = 0;
+  int64_t fetching_ = 0;
 };
 
 }  // namespace penstock::cachefs

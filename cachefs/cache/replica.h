@@ -38,10 +38,12 @@ struct Replica {
   std::vector<std::function<void(const Status&)>> completion_waiters;
   // Shared, so that a read may go on while the replica changes over to a read-only descriptor.
   std::shared_ptr<const FileDescriptor> file;
-  bool writable = false;  // `file` was opened for filling
-  bool complete = false;  // every extent present, data and record on disk, mode 0400
-  int fill_chains = 0;    // background fetches that follow one another
-  int64_t fill_next = 0;  // the first extent that the fill under way has not tried
+  bool writable = false;   // `file` was opened for filling
+  bool complete = false;   // every extent present, data and record on disk, mode 0400
+  int fill_chains = 0;     // background fetches that follow one another
+  bool finishing = false;  // somebody is making it complete
+  Status fill_failure;     // what went wrong last since the fill began
+  int64_t fill_next = 0;   // the first extent that the fill under way has not tried
 };
 
 }  // namespace penstock::cachefs

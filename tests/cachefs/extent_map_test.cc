@@ -19,15 +19,16 @@ TEST(ExtentMap, CountsWhatIsPresent) {
   EXPECT_EQ(map.present(), 2);
 }
 
-TEST(ExtentMap, FindsWhatIsMissingGoingRound) {
+TEST(ExtentMap, FindsTheNextThatIsMissing) {
   ExtentMap map(4);
   map.Set(1, ExtentState::kPresent);
   map.Set(2, ExtentState::kFetching);
   map.Set(3, ExtentState::kUnverified);
+  EXPECT_EQ(map.fetching(), 1);
   EXPECT_EQ(map.NextMissing(0), 0);
   EXPECT_EQ(map.NextMissing(1), 3);
   map.Set(3, ExtentState::kPresent);
-  EXPECT_EQ(map.NextMissing(1), 0);
+  EXPECT_EQ(map.NextMissing(1), std::nullopt);
   map.Set(0, ExtentState::kPresent);
   EXPECT_EQ(map.NextMissing(2), std::nullopt);
 }
