@@ -20,6 +20,7 @@
 #include "penstock/ingest/registry.h"
 #include "tests/fuzz/exercise_source.h"
 #include "tests/fuzz/file_set.h"
+#include "tests/ingest/each_format.h"
 #include "tests/ingest/temporary_folder.h"
 
 namespace penstock::ingest {
@@ -276,18 +277,7 @@ TEST_P(Conformance, WhatIsNotThereIsAnErrorWithItsName) {
   EXPECT_THAT(empty.error().ToString(), ::testing::HasSubstr((folder / "empty").string()));
 }
 
-std::vector<std::string> FormatNames() {
-  std::vector<std::string> names;
-  for (const SourceFormat* format : AllFormats()) names.emplace_back(format->name());
-  return names;
-}
-
-INSTANTIATE_TEST_SUITE_P(Formats, Conformance, ::testing::ValuesIn(FormatNames()),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Formats, Conformance, ::testing::ValuesIn(FormatNames()), FormatTestName);
 
 }  // namespace
 }  // namespace penstock::ingest

@@ -12,6 +12,7 @@
 
 #include "penstock/ingest/registry.h"
 #include "tests/fuzz/exercise_source.h"
+#include "tests/ingest/each_format.h"
 #include "tests/ingest/temporary_folder.h"
 
 namespace penstock::ingest {
@@ -93,18 +94,7 @@ TEST_P(Mutation, DamagedInputIsRefusedOrDecodedTheSameWayTwice) {
   }
 }
 
-std::vector<std::string> FormatNames() {
-  std::vector<std::string> names;
-  for (const SourceFormat* format : AllFormats()) names.emplace_back(format->name());
-  return names;
-}
-
-INSTANTIATE_TEST_SUITE_P(Formats, Mutation, ::testing::ValuesIn(FormatNames()),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Formats, Mutation, ::testing::ValuesIn(FormatNames()), FormatTestName);
 
 }  // namespace
 }  // namespace penstock::ingest

@@ -43,13 +43,8 @@ Error Bad(std::string what, const std::filesystem::path& path, uint64_t offset) 
 
 Result<Header> ReadHeader(int fd, uint64_t file_bytes, const std::filesystem::path& path) {
   Header header;
-  if (file_bytes < kFixedBytes) {
-    return Bad("the file ends inside its header", path, 0)
-        .Expected(fmt::format("at least {} bytes", kFixedBytes))
-        .Found(fmt::format("{} bytes", file_bytes));
-  }
-  header.fixed.resize(kFixedBytes);
-  PENSTOCK_RETURN_IF_ERROR(ReadFully(fd, 0, header.fixed, path));
+  PENSTOCK_ASSIGN_OR_RETURN(header.fixed,
+                            records::ReadHeaderBytes(fd, file_bytes, kFixedBytes, path));
   const std::span<const std::byte> bytes = header.fixed;
   header.format = LoadLittle<uint16_t>(bytes, 6);
   if (header.format != 258 && header.format != 259) {

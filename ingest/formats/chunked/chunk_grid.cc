@@ -10,18 +10,6 @@ namespace penstock::ingest::chunked {
 namespace {
 
 template <typename Word>
-void SwapAll(std::span<std::byte> bytes) {
-  for (size_t at = 0; at + sizeof(Word) <= bytes.size(); at += sizeof(Word)) {
-    Word word;
-    std::memcpy(&word, bytes.data() + at, sizeof(Word));
-    if constexpr (sizeof(Word) == 2) word = __builtin_bswap16(word);
-    if constexpr (sizeof(Word) == 4) word = __builtin_bswap32(word);
-    if constexpr (sizeof(Word) == 8) word = __builtin_bswap64(word);
-    std::memcpy(bytes.data() + at, &word, sizeof(Word));
-  }
-}
-
-template <typename Word>
 void CopyStrided(const std::byte* from, uint64_t stride, std::byte* to, uint64_t count) {
   for (uint64_t i = 0; i < count; ++i) {
     std::memcpy(to + i * sizeof(Word), from + i * stride * sizeof(Word), sizeof(Word));
@@ -59,19 +47,6 @@ std::string ShapeText(const std::vector<uint64_t>& shape) {
   for (size_t i = 0; i < shape.size(); ++i)
     text += fmt::format("{}{}", i == 0 ? "" : ", ", shape[i]);
   return text + (shape.size() == 1 ? ",)" : ")");
-}
-
-void SwapBytes(std::span<std::byte> bytes, uint64_t word_bytes) {
-  switch (word_bytes) {
-    case 2:
-      return SwapAll<uint16_t>(bytes);
-    case 4:
-      return SwapAll<uint32_t>(bytes);
-    case 8:
-      return SwapAll<uint64_t>(bytes);
-    default:
-      return;
-  }
 }
 
 void CopyElements(const std::byte* from, uint64_t stride, std::byte* to, uint64_t count,

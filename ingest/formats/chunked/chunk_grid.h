@@ -32,8 +32,6 @@ FrameAxes ImageAxes(size_t rank);
 // In C order, in elements.
 std::vector<uint64_t> Strides(const std::vector<uint64_t>& shape);
 std::string ShapeText(const std::vector<uint64_t>& shape);  // "(3, 4, 256, 256)"
-// Words of 2, 4 or 8 bytes; other sizes have no byte order.
-void SwapBytes(std::span<std::byte> bytes, uint64_t word_bytes);
 // `count` elements, `stride` elements apart in the source.
 void CopyElements(const std::byte* from, uint64_t stride, std::byte* to, uint64_t count,
                   uint64_t element_bytes);

@@ -148,14 +148,9 @@ Result<File> InspectFile(const std::filesystem::path& path, int64_t number) {
   file.number = number;
   file.identity = opened.identity;
   const uint64_t size = opened.identity.size;
-  std::array<std::byte, kFileHeaderBytes> head{};
-  if (size < head.size()) {
-    return Error::Corrupt("the file ends inside its header")
-        .In(path.string())
-        .Expected(fmt::format("at least {} bytes", head.size()))
-        .Found(fmt::format("{} bytes", size));
-  }
-  PENSTOCK_RETURN_IF_ERROR(ReadFully(opened.fd.get(), 0, head, path));
+  PENSTOCK_ASSIGN_OR_RETURN(
+      const std::vector<std::byte> head,
+      records::ReadHeaderBytes(opened.fd.get(), size, kFileHeaderBytes, path));
   if (!IsFileHead(head)) {
     return Error::Corrupt("this is not an FRMS6 file of version 6")
         .In(path.string())

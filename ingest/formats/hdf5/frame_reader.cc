@@ -7,6 +7,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "ingest/formats/records/numbers.h"
+
 namespace penstock::ingest::hdf5 {
 
 using chunked::CopyElements;
@@ -141,7 +143,7 @@ Status FrameReader::Decode(uint64_t first, uint64_t last, int64_t number,
 }
 
 void FrameReader::SwapBytes(std::span<std::byte> bytes) const {
-  if (array_.big_endian) chunked::SwapBytes(bytes, array_.element_bytes());
+  if (array_.big_endian) records::SwapBytes(bytes, array_.element_bytes());
 }
 
 // Frames whose own bytes lie together, one after the other unless other axes are in between.

@@ -6,6 +6,8 @@
 #include <map>
 #include <utility>
 
+#include "ingest/formats/records/text.h"
+
 namespace penstock::ingest::k2is {
 
 namespace {
@@ -46,13 +48,8 @@ class Aligner {
  private:
   void Report(AnomalyKind kind, const std::filesystem::path& file, std::string message,
               std::optional<uint64_t> offset = {}, std::optional<int64_t> frame = {}) {
-    Anomaly anomaly;
-    anomaly.kind = kind;
-    anomaly.file = file.string();
-    anomaly.byte_offset = offset;
-    anomaly.frame = frame;
-    anomaly.message = std::move(message);
-    result_.anomalies.push_back(std::move(anomaly));
+    result_.anomalies.push_back(
+        records::MakeAnomaly(kind, file, std::move(message), offset, frame));
   }
 
   // A sector is given up, or, where that was not asked for, the acquisition is refused.

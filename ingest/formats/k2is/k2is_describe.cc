@@ -9,6 +9,7 @@
 #include "ingest/formats/gatan_tags/gatan_facts.h"
 #include "ingest/formats/gatan_tags/tag_tree.h"
 #include "ingest/formats/raw/record_source.h"
+#include "ingest/formats/records/text.h"
 
 namespace penstock::ingest::k2is {
 
@@ -49,13 +50,8 @@ class Describer {
  private:
   void Report(AnomalyKind kind, const std::filesystem::path& file, std::string message,
               std::optional<uint64_t> offset = {}, std::optional<int64_t> frame = {}) {
-    Anomaly anomaly;
-    anomaly.kind = kind;
-    anomaly.file = file.string();
-    anomaly.byte_offset = offset;
-    anomaly.frame = frame;
-    anomaly.message = std::move(message);
-    result_.anomalies.push_back(std::move(anomaly));
+    result_.anomalies.push_back(
+        records::MakeAnomaly(kind, file, std::move(message), offset, frame));
   }
 
   const std::filesystem::path& FirstFile() const { return acquisition_.sectors.front().path; }

@@ -9,6 +9,7 @@
 
 #include "ingest/formats/k2is/k2is_describe.h"
 #include "ingest/formats/k2is/shutter.h"
+#include "ingest/formats/records/text.h"
 #include "ingest/unpack/unpack.h"
 
 namespace penstock::ingest::k2is {
@@ -113,17 +114,6 @@ class SectorFrame {
   std::string note_;
 };
 
-Anomaly FrameAnomaly(AnomalyKind kind, const std::filesystem::path& path, uint64_t offset,
-                     int64_t frame, std::string message) {
-  Anomaly anomaly;
-  anomaly.kind = kind;
-  anomaly.file = path.string();
-  anomaly.byte_offset = offset;
-  anomaly.frame = frame;
-  anomaly.message = std::move(message);
-  return anomaly;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<K2isSource>> K2isSource::Open(const std::filesystem::path& path,
@@ -197,19 +187,20 @@ Status K2isSource::DecodeSector(size_t file, int64_t frame, const FramePlace& pl
     std::string message = fmt::format("sector {}: {} of {} blocks of frame number {} are missing",
                                       sector.sector + 1, missing, kBlocksPerFrame, place.id);
     if (found.has_notes()) message += ": " + found.note();
-    context.report->AddAnomaly(FrameAnomaly(AnomalyKind::kPartialSector, sector.path,
-                                            found.has_notes() ? found.note_offset() : first_offset,
-                                            frame, message));
+    context.report->AddAnomaly(
+        records::MakeAnomaly(AnomalyKind::kPartialSector, sector.path, message,
+                             found.has_notes() ? found.note_offset() : first_offset, frame));
     context.report->MarkInvalid(frame, message);
   } else if (found.has_notes()) {
-    context.report->AddAnomaly(
-        FrameAnomaly(AnomalyKind::kOther, sector.path, found.note_offset(), frame,
-                     fmt::format("sector {}: {}", sector.sector + 1, found.note())));
+    context.report->AddAnomaly(records::MakeAnomaly(
+        AnomalyKind::kOther, sector.path,
+        fmt::format("sector {}: {}", sector.sector + 1, found.note()), found.note_offset(), frame));
   }
   if (file == 0 && flagged_frame_ && frame > *flagged_frame_ && !found.shutter_active() &&
       found.missing() < kBlocksPerFrame) {
-    context.report->AddAnomaly(FrameAnomaly(AnomalyKind::kOther, sector.path, first_offset, frame,
-                                            "the shutter flag is not set, behind a frame with it"));
+    context.report->AddAnomaly(records::MakeAnomaly(
+        AnomalyKind::kOther, sector.path, "the shutter flag is not set, behind a frame with it",
+        first_offset, frame));
   }
   return Status::Ok();
 }

@@ -9,6 +9,8 @@
 #include <memory>
 #include <utility>
 
+#include "ingest/formats/records/text.h"
+
 namespace penstock::ingest {
 
 namespace {
@@ -90,13 +92,7 @@ class Collector {
 
 void Collector::Report(AnomalyKind kind, const fs::path& path, std::string message,
                        std::optional<uint64_t> offset, std::optional<int64_t> frame) {
-  Anomaly anomaly;
-  anomaly.kind = kind;
-  anomaly.file = path.string();
-  anomaly.byte_offset = offset;
-  anomaly.frame = frame;
-  anomaly.message = std::move(message);
-  series_.anomalies.push_back(std::move(anomaly));
+  series_.anomalies.push_back(records::MakeAnomaly(kind, path, std::move(message), offset, frame));
 }
 
 Status Collector::ReadSidecar(const fs::path& path, bool must_be_good) {

@@ -282,14 +282,8 @@ bool LooksLikeHeader(std::span<const std::byte> head, uint64_t file_bytes) {
 
 Result<Header> ReadHeader(int fd, uint64_t file_bytes, const std::filesystem::path& path) {
   Header header;
-  if (file_bytes < kHeaderBytes) {
-    return Error::Corrupt("the file ends inside its header")
-        .In(path.string())
-        .Expected(fmt::format("at least {} bytes", kHeaderBytes))
-        .Found(fmt::format("{} bytes", file_bytes));
-  }
-  header.fixed.resize(kHeaderBytes);
-  PENSTOCK_RETURN_IF_ERROR(ReadFully(fd, 0, header.fixed, path));
+  PENSTOCK_ASSIGN_OR_RETURN(header.fixed,
+                            records::ReadHeaderBytes(fd, file_bytes, kHeaderBytes, path));
   const bool little = Plausible(header.fixed, false);
   const bool big = Plausible(header.fixed, true);
   const auto stamp = StampedBigEndian(header.fixed);

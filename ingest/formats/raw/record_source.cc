@@ -8,32 +8,13 @@
 #include <cassert>
 #include <cstring>
 
+#include "ingest/formats/records/numbers.h"
+
 namespace penstock::ingest {
 
 namespace {
 
-template <typename Word>
-Word SwapBytes(Word word) {
-  if constexpr (sizeof(Word) == 2) return __builtin_bswap16(word);
-  if constexpr (sizeof(Word) == 4) return __builtin_bswap32(word);
-  if constexpr (sizeof(Word) == 8) return __builtin_bswap64(word);
-}
-
-template <typename Word>
-void SwapAll(std::span<std::byte> bytes) {
-  for (size_t at = 0; at + sizeof(Word) <= bytes.size(); at += sizeof(Word)) {
-    Word word;
-    std::memcpy(&word, bytes.data() + at, sizeof(Word));
-    word = SwapBytes(word);
-    std::memcpy(bytes.data() + at, &word, sizeof(Word));
-  }
-}
-
-void ReverseByteOrder(std::span<std::byte> bytes, size_t width) {
-  if (width == 2) SwapAll<uint16_t>(bytes);
-  if (width == 4) SwapAll<uint32_t>(bytes);
-  if (width == 8) SwapAll<uint64_t>(bytes);
-}
+using records::SwapBytes;
 
 // Bytes read at once where the frames do not lie back to back.
 constexpr uint64_t kReadBytes = SourceReader::kMaxReadBytes;
@@ -101,7 +82,7 @@ class RecordSource final : public FrameSource {
     const uint64_t offset = OffsetOf(first);
     PENSTOCK_RETURN_IF_ERROR(
         context.ReadInto({0, fd_.get(), offset, destination.size()}, destination, path()));
-    ReverseByteOrder(destination, layout_.swap_bytes);
+    SwapBytes(destination, layout_.swap_bytes);
     return Status::Ok();
   }
 
@@ -115,7 +96,7 @@ class RecordSource final : public FrameSource {
       const std::span<std::byte> frame =
           destination.subspan(static_cast<uint64_t>(i) * layout_.frame_bytes, layout_.frame_bytes);
       std::memcpy(frame.data(), records.data() + at + layout_.frame_header_bytes, frame.size());
-      ReverseByteOrder(frame, layout_.swap_bytes);
+      SwapBytes(frame, layout_.swap_bytes);
     }
     return Status::Ok();
   }

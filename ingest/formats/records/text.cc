@@ -7,6 +7,8 @@
 #include <cmath>
 #include <ctime>
 
+#include "penstock/base/file.h"
+
 namespace penstock::ingest::records {
 
 namespace {
@@ -116,6 +118,19 @@ Anomaly MakeAnomaly(AnomalyKind kind, const std::filesystem::path& file, std::st
   anomaly.frame = frame;
   anomaly.message = std::move(message);
   return anomaly;
+}
+
+Result<std::vector<std::byte>> ReadHeaderBytes(int fd, uint64_t file_bytes, uint64_t header_bytes,
+                                               const std::filesystem::path& path) {
+  if (file_bytes < header_bytes) {
+    return Error::Corrupt("the file ends inside its header")
+        .In(path.string())
+        .Expected(fmt::format("at least {} bytes", header_bytes))
+        .Found(fmt::format("{} bytes", file_bytes));
+  }
+  std::vector<std::byte> bytes(header_bytes);
+  PENSTOCK_RETURN_IF_ERROR(ReadFully(fd, 0, bytes, path));
+  return bytes;
 }
 
 }  // namespace penstock::ingest::records

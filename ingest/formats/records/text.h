@@ -1,45 +1,23 @@
-// What the formats of fixed records share besides pixels: numbers out of bytes, texts for the
-// sidecar, anomalies.
+// What the formats share besides pixels: numbers out of bytes (numbers.h), texts for the sidecar,
+// anomalies and errors.
 
 #ifndef PENSTOCK_INGEST_FORMATS_RECORDS_TEXT_H_
 #define PENSTOCK_INGEST_FORMATS_RECORDS_TEXT_H_
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
+#include <vector>
 
+#include "ingest/formats/records/numbers.h"
+#include "penstock/base/result.h"
 #include "penstock/dataset/description.h"
 
 namespace penstock::ingest::records {
-
-static_assert(std::endian::native == std::endian::little,
-              "little-endian files are read without conversion");
-
-// Precondition: bytes.size() >= offset + sizeof(T).
-template <typename T>
-T LoadLittle(std::span<const std::byte> bytes, size_t offset) {
-  static_assert(std::is_arithmetic_v<T>);
-  T value;
-  std::memcpy(&value, bytes.data() + offset, sizeof(T));
-  return value;
-}
-
-template <typename T>
-T LoadBig(std::span<const std::byte> bytes, size_t offset) {
-  static_assert(std::is_arithmetic_v<T>);
-  std::byte reversed[sizeof(T)];
-  for (size_t i = 0; i < sizeof(T); ++i) reversed[i] = bytes[offset + sizeof(T) - 1 - i];
-  T value;
-  std::memcpy(&value, reversed, sizeof(T));
-  return value;
-}
 
 inline std::string_view AsText(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -67,6 +45,10 @@ std::optional<std::string> UtcText(int64_t unix_ns);
 
 Anomaly MakeAnomaly(AnomalyKind kind, const std::filesystem::path& file, std::string message,
                     std::optional<uint64_t> offset = {}, std::optional<int64_t> frame = {});
+
+// The first `header_bytes` bytes of a file of `file_bytes`; kCorrupt where it is shorter.
+Result<std::vector<std::byte>> ReadHeaderBytes(int fd, uint64_t file_bytes, uint64_t header_bytes,
+                                               const std::filesystem::path& path);
 
 }  // namespace penstock::ingest::records
 

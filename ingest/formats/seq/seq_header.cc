@@ -44,14 +44,8 @@ bool IsHeader(std::span<const std::byte> head) {
 
 Result<Header> ReadHeader(int fd, uint64_t file_bytes, const std::filesystem::path& path) {
   Header header;
-  if (file_bytes < kHeaderBytes) {
-    return Error::Corrupt("the file ends inside its header")
-        .In(path.string())
-        .Expected(fmt::format("at least {} bytes", kHeaderBytes))
-        .Found(fmt::format("{} bytes", file_bytes));
-  }
-  header.fixed.resize(kHeaderBytes);
-  PENSTOCK_RETURN_IF_ERROR(ReadFully(fd, 0, header.fixed, path));
+  PENSTOCK_ASSIGN_OR_RETURN(header.fixed,
+                            records::ReadHeaderBytes(fd, file_bytes, kHeaderBytes, path));
   const std::span<const std::byte> bytes = header.fixed;
   if (LoadLittle<uint32_t>(bytes, 0) != kMagic) {
     return Error::Corrupt("this is not a Norpix sequence")

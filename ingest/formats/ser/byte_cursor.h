@@ -3,27 +3,16 @@
 #ifndef PENSTOCK_INGEST_FORMATS_SER_BYTE_CURSOR_H_
 #define PENSTOCK_INGEST_FORMATS_SER_BYTE_CURSOR_H_
 
-#include <bit>
 #include <cstddef>
-#include <cstring>
 #include <optional>
 #include <span>
 #include <string>
-#include <type_traits>
+
+#include "ingest/formats/records/numbers.h"
 
 namespace penstock::ingest::ser {
 
-static_assert(std::endian::native == std::endian::little,
-              "TIA files are little-endian and are read without conversion");
-
-// Precondition: bytes.size() >= offset + sizeof(T).
-template <typename T>
-T LoadLittle(std::span<const std::byte> bytes, size_t offset) {
-  static_assert(std::is_arithmetic_v<T>);
-  T value;
-  std::memcpy(&value, bytes.data() + offset, sizeof(T));
-  return value;
-}
+using records::LoadLittle;
 
 class ByteCursor {
  public:

@@ -34,14 +34,8 @@ bool IsSeriesHeader(std::span<const std::byte> head) {
 Result<SeriesHeader> ReadSeriesHeader(int fd, uint64_t file_bytes,
                                       const std::filesystem::path& path) {
   SeriesHeader header;
-  if (file_bytes < kSeriesHeaderBytes) {
-    return Error::Corrupt("the file ends inside its header")
-        .In(path.string())
-        .Expected(fmt::format("at least {} bytes", kSeriesHeaderBytes))
-        .Found(fmt::format("{} bytes", file_bytes));
-  }
-  header.fixed.resize(kSeriesHeaderBytes);
-  PENSTOCK_RETURN_IF_ERROR(ReadFully(fd, 0, header.fixed, path));
+  PENSTOCK_ASSIGN_OR_RETURN(header.fixed,
+                            records::ReadHeaderBytes(fd, file_bytes, kSeriesHeaderBytes, path));
   const std::span<const std::byte> bytes = header.fixed;
   const auto field = [bytes](size_t index) { return LoadLittle<int32_t>(bytes, index * 4); };
   header.version = field(1);

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "ingest/formats/raw/record_source.h"
+#include "ingest/formats/records/numbers.h"
 #include "ingest/read_ahead/source_file.h"
 #include "penstock/base/element_type_visit.h"
 
@@ -97,7 +98,7 @@ uint64_t ArrayReader::FilledFrames(uint64_t most) const {
 }
 
 void ArrayReader::Swap(std::span<std::byte> bytes) const {
-  if (metadata_.big_endian) chunked::SwapBytes(bytes, metadata_.word_bytes());
+  if (metadata_.big_endian) records::SwapBytes(bytes, metadata_.word_bytes());
 }
 
 void ArrayReader::Fill(std::span<std::byte> chunk) const {
