@@ -13,6 +13,7 @@
 #include <cstring>
 #include <deque>
 #include <mutex>
+#include <optional>
 
 #include "penstock/base/file.h"
 #include "penstock/dataset/hdf5_handle.h"
@@ -26,34 +27,37 @@ constexpr unsigned kMostMinutes = 5;  // a server may be slow
 constexpr uint64_t kMostBytes = uint64_t{512} << 20;
 constexpr size_t kRemembered = 64;
 
-struct Passed {
+struct Play {
   std::filesystem::path path;
   FileIdentity identity;
   std::string what;
+  Status outcome;
 };
 
-// The last files that came through, so that detection and opening by each dress cost one child.
+// How the last files came through, so that detection and opening by each dress cost one child; and
+// one that does not end costs its time once.
 class Memory {
  public:
-  bool Has(const Passed& passed) {
+  std::optional<Status> Find(const Play& play) {
     const std::lock_guard lock(mutex_);
-    for (const Passed& known : passed_) {
-      if (known.path == passed.path && known.identity == passed.identity &&
-          known.what == passed.what) {
-        return true;
+    for (const Play& known : plays_) {
+      if (known.path == play.path && known.identity == play.identity && known.what == play.what) {
+        return known.outcome;
       }
     }
-    return false;
+    return std::nullopt;
   }
-  void Add(Passed passed) {
+  Status Add(Play play, Status outcome) {
     const std::lock_guard lock(mutex_);
-    passed_.push_back(std::move(passed));
-    if (passed_.size() > kRemembered) passed_.pop_front();
+    play.outcome = outcome;
+    plays_.push_back(std::move(play));
+    if (plays_.size() > kRemembered) plays_.pop_front();
+    return outcome;
   }
 
  private:
   std::mutex mutex_;
-  std::deque<Passed> passed_;
+  std::deque<Play> plays_;
 };
 
 // More than the process has already.
@@ -100,8 +104,8 @@ Status Rehearse(const std::filesystem::path& path, const std::string& what,
                 const std::function<void()>& steps) {
   static Memory memory;
   PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity identity, IdentifyFile(path));
-  const Passed passed{path, identity, what};
-  if (memory.Has(passed)) return Status::Ok();
+  Play play{path, identity, what, Status()};
+  if (const auto known = memory.Find(play)) return *known;
   const pid_t child = fork();
   if (child < 0) return Error::FromErrno(errno, "cannot start a process to try the file").In(path);
   if (child == 0) PlayInChild(steps);
@@ -110,23 +114,25 @@ Status Rehearse(const std::filesystem::path& path, const std::string& what,
     if (errno != EINTR) return Error::FromErrno(errno, "cannot wait for a process").In(path);
   }
   if (WIFEXITED(outcome) && WEXITSTATUS(outcome) == EXIT_SUCCESS) {
-    memory.Add(passed);
-    return Status::Ok();
+    return memory.Add(std::move(play), Status());
   }
   const int signal = WIFSIGNALED(outcome) ? WTERMSIG(outcome) : 0;
   const bool too_long = signal == SIGALRM || signal == SIGXCPU || signal == SIGKILL;
   const bool too_large =
       WIFEXITED(outcome) && WEXITSTATUS(outcome) == Hdf5Session::kOutOfMemoryStatus;
-  return Error::Corrupt("the HDF5 library does not survive reading the file")
-      .In(path)
-      .Expected("attributes and links that lead somewhere")
-      .Found(too_long      ? fmt::format("no end within {} s", kMostSeconds)
-             : too_large   ? fmt::format("a length of more than {} MiB", kMostBytes >> 20)
-             : signal != 0 ? std::string(strsignal(signal))
-                           : fmt::format("exit status {}", WEXITSTATUS(outcome)))
-      .Advice(
-          "the file is damaged: copy it again from where it was recorded; h5check or h5stat may "
-          "say where");
+  Error error =
+      Error::Corrupt("the HDF5 library does not survive reading the file")
+          .In(path)
+          .Expected("attributes and links that lead somewhere")
+          .Found(too_long      ? fmt::format("no end within {} s", kMostSeconds)
+                 : too_large   ? fmt::format("a length of more than {} MiB", kMostBytes >> 20)
+                 : signal != 0 ? std::string(strsignal(signal))
+                               : fmt::format("exit status {}", WEXITSTATUS(outcome)))
+          .Advice(
+              "the file is damaged: copy it again from where it was recorded; h5check or h5stat "
+              "may "
+              "say where");
+  return memory.Add(std::move(play), std::move(error));
 }
 
 }  // namespace penstock::ingest::hdf5

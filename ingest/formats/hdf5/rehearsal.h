@@ -15,8 +15,8 @@ namespace penstock::ingest::hdf5 {
 
 // Runs `steps` in a child. kCorrupt where it crashed, took more than 5 s of a processor or asked
 // for more than 512 MiB; whether the steps themselves gave an error does not matter. A file of
-// which `what` was rehearsed before is not tried again until it changes. Precondition: the caller
-// holds an Hdf5Session; `steps` starts no threads.
+// which `what` was rehearsed before, with either outcome, is not tried again until it changes.
+// Precondition: the caller holds an Hdf5Session; `steps` starts no threads.
 Status Rehearse(const std::filesystem::path& path, const std::string& what,
                 const std::function<void()>& steps);
 
