@@ -14,8 +14,9 @@ namespace penstock {
 namespace {
 
 // In the order of FrameHeaderArrays.
-constexpr std::array kMembers = {&FrameHeader::source_frame, &FrameHeader::sequence_number,
-                                 &FrameHeader::count_time, &FrameHeader::start_time};
+constexpr std::array kMembers = {&FrameHeader::source_frame,  &FrameHeader::source_file,
+                                 &FrameHeader::source_offset, &FrameHeader::sequence_number,
+                                 &FrameHeader::count_time,    &FrameHeader::start_time};
 
 Result<bool> SaysNothing(const std::filesystem::path& path) {
   PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenFile(path, O_RDONLY));

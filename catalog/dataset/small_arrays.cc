@@ -133,10 +133,13 @@ std::vector<SmallArray> FrameHeaderArrays(const DatasetShape& shape) {
     made.attributes = {{"units", units}, {"long_name", long_name}};
     return made;
   };
-  return {array("source_frame", "", "number of the frame in the vendor's files, -1: missing"),
-          array("sequence_number", "", "number that the camera gave the frame, -1: unknown"),
-          array("count_time", "ns", "exposure of the frame, -1: unknown"),
-          array("start_time", "ns", "time since 1970-01-01T00:00:00Z, -1: unknown")};
+  return {
+      array("source_frame", "", "number of the frame in the vendor's files, -1: missing"),
+      array("source_file", "", "index of the frame's file in penstock/sources, -1: unknown"),
+      array("source_offset", "byte", "where the frame's record begins in its file, -1: unknown"),
+      array("sequence_number", "", "number that the camera gave the frame, -1: unknown"),
+      array("count_time", "ns", "exposure of the frame, -1: unknown"),
+      array("start_time", "ns", "time since 1970-01-01T00:00:00Z, -1: unknown")};
 }
 
 std::vector<SmallArray> PresentFrameHeaderArrays(const std::filesystem::path& dataset_directory,

@@ -46,8 +46,8 @@ SmallArray PixelMaskArray(const DatasetShape& shape);
 SmallArray ExtentChecksumArray(const DatasetShape& shape, const BlockGrid& grid);
 SmallArray AxisArray(const std::string& axis, int64_t extent, const AxisCalibration& calibration);
 
-// In frame_header, int64: source_frame, sequence_number, count_time, start_time. A dataset has
-// those of which its source says something.
+// In frame_header, int64: source_frame, source_file, source_offset, sequence_number, count_time,
+// start_time. A dataset has those of which its source says something.
 std::vector<SmallArray> FrameHeaderArrays(const DatasetShape& shape);
 // Those whose files are there.
 std::vector<SmallArray> PresentFrameHeaderArrays(const std::filesystem::path& dataset_directory,

@@ -145,7 +145,12 @@ Status BlockIngester::WriteRun(BlockWriter& writer, const BlockRegion& region, i
     header.start_time = facts.time_unix_ns.value_or(-1);
   }
   for (int64_t i = 0; i < run.count; ++i) {
-    headers[static_cast<size_t>(i)].source_frame = run.source + i;
+    FrameHeader& header = headers[static_cast<size_t>(i)];
+    header.source_frame = run.source + i;
+    if (const auto location = plan_.source->Locate(run.source + i)) {
+      header.source_file = static_cast<int64_t>(location->file);
+      if (location->offset) header.source_offset = static_cast<int64_t>(*location->offset);
+    }
     if (report.IsInvalid(run.source + i)) {
       outcome.invalid_frames.push_back(position + i);
     } else {

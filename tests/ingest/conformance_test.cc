@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <fstream>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "penstock/base/progress.h"
@@ -171,6 +173,40 @@ TEST_P(Conformance, ObserverSeesTheFilesOwnBytes) {
     }
     ASSERT_TRUE(DecodeAll(source, &watcher).ok());
     EXPECT_GT(watcher.seen, 0U);
+  });
+}
+
+TEST_P(Conformance, LocatesFramesWhereItReadsThem) {
+  ForEachSeed([](const FrameSource& source, const std::filesystem::path&) {
+    struct Ranges final : RawBytesObserver {
+      void OnBytes(size_t file, uint64_t offset, std::span<const std::byte> bytes) override {
+        read.emplace_back(file, offset, offset + bytes.size());
+      }
+      std::vector<std::tuple<size_t, uint64_t, uint64_t>> read;
+    };
+    const SourceDescription& description = source.description();
+    const bool has_chunks = description.chunks.has_value();
+    std::set<std::pair<size_t, uint64_t>> places;
+    Bytes all(static_cast<uint64_t>(description.frame_count) * FrameBytes(description));
+    for (int64_t frame = 0; frame < description.frame_count; ++frame) {
+      const auto location = source.Locate(frame);
+      EXPECT_TRUE(has_chunks || (location && location->offset)) << "frame " << frame;
+      if (!location) continue;
+      ASSERT_LT(location->file, description.files.size());
+      EXPECT_EQ(description.files[location->file].role, "frames");
+      if (!location->offset) continue;
+      EXPECT_TRUE(places.emplace(location->file, *location->offset).second) << "frame " << frame;
+      Ranges ranges;
+      ASSERT_TRUE(DecodeRange(source, frame, frame + 1, all, &ranges).ok());
+      EXPECT_TRUE(std::ranges::any_of(ranges.read,
+                                      [&location](const auto& range) {
+                                        const auto [file, begin, end] = range;
+                                        return file == location->file &&
+                                               begin <= *location->offset &&
+                                               *location->offset < end;
+                                      }))
+          << "frame " << frame << " at " << *location->offset;
+    }
   });
 }
 

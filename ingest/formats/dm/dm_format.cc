@@ -6,6 +6,7 @@
 #include <bit>
 #include <cassert>
 #include <cstring>
+#include <optional>
 #include <string>
 
 #include "ingest/formats/dm/dm_describe.h"
@@ -67,6 +68,12 @@ class DmSource final : public FrameSource {
       done += count;
     }
     return Status::Ok();
+  }
+
+  std::optional<FrameLocation> Locate(int64_t frame) const override {
+    const uint64_t frame_bytes =
+        static_cast<uint64_t>(description_.signal.pixel_count()) * element_bytes_;
+    return FrameLocation{0, data_offset_ + static_cast<uint64_t>(frame) * frame_bytes};
   }
 
  private:

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <optional>
 
 #include "ingest/formats/hdf5/selection.h"
 
@@ -58,6 +59,15 @@ class ArraySource final : public FrameSource {
       ++piece;
     }
     return Status::Ok();
+  }
+
+  std::optional<FrameLocation> Locate(int64_t frame) const override {
+    const auto number = static_cast<uint64_t>(frame);
+    auto piece = std::upper_bound(pieces_.begin(), pieces_.end(), number,
+                                  [](uint64_t f, const Piece& p) { return f < p.first; });
+    --piece;
+    if (piece->reader == nullptr) return std::nullopt;
+    return piece->reader->Locate(piece->reader_first + (number - piece->first));
   }
 
  private:

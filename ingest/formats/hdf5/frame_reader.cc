@@ -147,30 +147,33 @@ void FrameReader::SwapBytes(std::span<std::byte> bytes) const {
 }
 
 // Frames whose own bytes lie together, one after the other unless other axes are in between.
-Status FrameReader::DecodeContiguous(Call& call) const {
-  uint64_t fixed = 0;
+uint64_t FrameReader::OffsetOf(uint64_t frame) const {
+  uint64_t element = 0;
   for (size_t axis = 0; axis < array_.shape.size(); ++axis) {
     const bool other = axis != axes_.rows && axis != axes_.columns &&
                        std::ranges::find(axes_.navigation, axis) == axes_.navigation.end();
-    if (other) fixed += axes_.fixed[axis] * stride_[axis];
+    if (other) element += axes_.fixed[axis] * stride_[axis];
   }
-  const auto offset_of = [&](uint64_t frame) {
-    uint64_t element = fixed;
-    for (size_t i = axes_.navigation.size(); i-- > 0;) {
-      const size_t axis = axes_.navigation[i];
-      element += frame % array_.shape[axis] * stride_[axis];
-      frame /= array_.shape[axis];
-    }
-    return array_.offset + element * array_.element_bytes();
-  };
-  // Other axes may also stand between rows and columns.
-  const bool whole = stride_[axes_.columns] == 1 && stride_[axes_.rows] == columns_;
-  if (!whole) return DecodeSlabs(call);
+  for (size_t i = axes_.navigation.size(); i-- > 0;) {
+    const size_t axis = axes_.navigation[i];
+    element += frame % array_.shape[axis] * stride_[axis];
+    frame /= array_.shape[axis];
+  }
+  return array_.offset + element * array_.element_bytes();
+}
+
+FrameLocation FrameReader::Locate(uint64_t frame) const {
+  const bool plain = array_.storage == Storage::kContiguous && axes_.InOrder() && InOnePiece();
+  return {file_, plain ? std::optional<uint64_t>(OffsetOf(frame)) : std::nullopt};
+}
+
+Status FrameReader::DecodeContiguous(Call& call) const {
+  if (!InOnePiece()) return DecodeSlabs(call);
   for (uint64_t frame = call.first; frame < call.last;) {
-    const uint64_t offset = offset_of(frame);
+    const uint64_t offset = OffsetOf(frame);
     uint64_t end = frame + 1;
     while (end < call.last && (end - frame) * frame_bytes_ < kReadBytes &&
-           offset_of(end) == offset + (end - frame) * frame_bytes_) {
+           OffsetOf(end) == offset + (end - frame) * frame_bytes_) {
       ++end;
     }
     const auto to =

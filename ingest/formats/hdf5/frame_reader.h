@@ -43,11 +43,18 @@ class FrameReader {
   Status Decode(uint64_t first, uint64_t last, int64_t number, std::span<std::byte> destination,
                 DecodeContext& context) const;
 
+  // An offset only where each frame lies in one piece.
+  FrameLocation Locate(uint64_t frame) const;
+
  private:
   using Box = chunked::ChunkBox;
   struct Call;
   struct Buffers;
 
+  uint64_t OffsetOf(uint64_t frame) const;  // kContiguous
+  bool InOnePiece() const {                 // kContiguous: other axes may lie between the rows'
+    return stride_[axes_.columns] == 1 && stride_[axes_.rows] == columns_;
+  }
   Status DecodeContiguous(Call& call) const;
   Status DecodeSlabs(Call& call) const;
   Status DecodeChunks(Call& call) const;

@@ -152,6 +152,15 @@ Status K2isSource::Decode(int64_t first, int64_t last, std::span<std::byte> dest
   return Status::Ok();
 }
 
+std::optional<FrameLocation> K2isSource::Locate(int64_t frame) const {
+  const FramePlace place = acquisition_.PlaceOf(frame);
+  for (size_t file = 0; file < acquisition_.sectors.size(); ++file) {
+    const std::vector<FramePiece> pieces = PiecesOf(acquisition_.sectors[file], place);
+    if (!pieces.empty()) return FrameLocation{file, pieces.front().offset};
+  }
+  return std::nullopt;
+}
+
 Status K2isSource::DecodeSector(size_t file, int64_t frame, const FramePlace& place,
                                 std::byte* image, DecodeContext& context) const {
   const SectorFile& sector = acquisition_.sectors[file];

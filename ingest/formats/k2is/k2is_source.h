@@ -22,6 +22,8 @@ class K2isSource final : public FrameSource {
   const SourceDescription& description() const override { return description_; }
   Status Decode(int64_t first, int64_t last, std::span<std::byte> destination,
                 DecodeContext& context) const override;
+  // The frame's first block in the first sector that has one of it.
+  std::optional<FrameLocation> Locate(int64_t frame) const override;
 
  private:
   K2isSource(Acquisition acquisition, std::optional<int64_t> flagged_frame,

@@ -181,6 +181,12 @@ Result<std::shared_ptr<const FileDescriptor>> MibSource::Descriptor(size_t file)
   return descriptors_[file];
 }
 
+std::optional<FrameLocation> MibSource::Locate(int64_t frame) const {
+  const MibSeries& series = state_.series;
+  const size_t file = series.FileOfFrame(frame);
+  return FrameLocation{file, series.files[file].OffsetOf(frame - series.first_frames[file])};
+}
+
 Status MibSource::Decode(int64_t first, int64_t last, std::span<std::byte> destination,
                          DecodeContext& context) const {
   const MibSeries& series = state_.series;

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -26,6 +27,7 @@ class MibSource final : public FrameSource {
   const SourceDescription& description() const override { return state_.description; }
   Status Decode(int64_t first, int64_t last, std::span<std::byte> destination,
                 DecodeContext& context) const override;
+  std::optional<FrameLocation> Locate(int64_t frame) const override;
   // Opens the acquisition again: frames and files may have been added, what was there must not have
   // changed its layout or numbering.
   Result<int64_t> Refresh() override;

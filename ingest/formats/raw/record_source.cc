@@ -48,6 +48,10 @@ class RecordSource final : public FrameSource {
     return Status::Ok();
   }
 
+  std::optional<FrameLocation> Locate(int64_t frame) const override {
+    return FrameLocation{0, OffsetOf(frame)};
+  }
+
   Result<int64_t> Refresh() override {
     if (!may_grow_) return description_.frame_count;
     PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity now, IdentifyFile(path()));

@@ -30,6 +30,22 @@ RecordSeries::RecordSeries(SourceDescription description, std::vector<RecordFile
   descriptors_.resize(files_.size());
 }
 
+size_t RecordSeries::FileOfFrame(int64_t frame) const {
+  const auto after = std::ranges::upper_bound(first_frames_, frame);
+  return static_cast<size_t>(after - first_frames_.begin()) - 1;
+}
+
+uint64_t RecordSeries::OffsetOf(size_t index, int64_t frame) const {
+  return files_[index].first_record +
+         static_cast<uint64_t>(frame - first_frames_[index]) * record_bytes_;
+}
+
+std::optional<FrameLocation> RecordSeries::Locate(int64_t frame) const {
+  assert(0 <= frame && frame < description_.frame_count);
+  const size_t index = FileOfFrame(frame);
+  return FrameLocation{files_[index].file, OffsetOf(index, frame)};
+}
+
 Result<std::shared_ptr<const FileDescriptor>> RecordSeries::Descriptor(size_t index) const {
   {
     const std::lock_guard lock(mutex_);
@@ -65,16 +81,14 @@ Status RecordSeries::Decode(int64_t first, int64_t last, std::span<std::byte> de
   const auto frames_per_read =
       static_cast<int64_t>(std::max<uint64_t>(1, kReadBytes / record_bytes_));
   for (int64_t frame = first; frame < last;) {
-    const auto after = std::ranges::upper_bound(first_frames_, frame);
-    const auto index = static_cast<size_t>(after - first_frames_.begin()) - 1;
+    const size_t index = FileOfFrame(frame);
     const RecordFile& file = files_[index];
     const int64_t end = std::min({last, first_frames_[index + 1], frame + frames_per_read});
     RecordRun run;
     run.first_frame = frame;
     run.frame_count = end - frame;
     run.file = file.file;
-    run.offset =
-        file.first_record + static_cast<uint64_t>(frame - first_frames_[index]) * record_bytes_;
+    run.offset = OffsetOf(index, frame);
     const uint64_t bytes = static_cast<uint64_t>(run.frame_count) * record_bytes_;
     PENSTOCK_ASSIGN_OR_RETURN(const std::shared_ptr<const FileDescriptor> fd, Descriptor(index));
     const SourceRange range{run.file, fd->get(), run.offset, bytes};

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -34,6 +35,7 @@ class RecordSeries : public FrameSource {
   const SourceDescription& description() const override { return description_; }
   Status Decode(int64_t first, int64_t last, std::span<std::byte> destination,
                 DecodeContext& context) const final;
+  std::optional<FrameLocation> Locate(int64_t frame) const final;
 
  protected:
   // The files together hold description.frame_count frames.
@@ -50,6 +52,8 @@ class RecordSeries : public FrameSource {
   }
 
  private:
+  size_t FileOfFrame(int64_t frame) const;  // index into files_
+  uint64_t OffsetOf(size_t index, int64_t frame) const;
   Result<std::shared_ptr<const FileDescriptor>> Descriptor(size_t index) const;
   Result<std::span<const std::byte>> ReadRange(const SourceRange& range,
                                                DecodeContext& context) const;

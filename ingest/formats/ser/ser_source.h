@@ -4,6 +4,7 @@
 #define PENSTOCK_INGEST_FORMATS_SER_SER_SOURCE_H_
 
 #include <cstdint>
+#include <optional>
 
 #include "ingest/formats/ser/ser_describe.h"
 #include "penstock/ingest/frame_source.h"
@@ -18,6 +19,9 @@ class SerSource final : public FrameSource {
   const SourceDescription& description() const override { return description_; }
   Status Decode(int64_t first, int64_t last, std::span<std::byte> destination,
                 DecodeContext& context) const override;
+  std::optional<FrameLocation> Locate(int64_t frame) const override {
+    return FrameLocation{0, series_.index.offsets[static_cast<size_t>(frame)]};
+  }
 
  private:
   // One read covers element `element` up to here: its tag and a small gap included.

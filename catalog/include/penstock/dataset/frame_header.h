@@ -1,6 +1,6 @@
-// What the vendor's header of each frame says, kept per scan position in data.zarr/frame_header:
-// plain arrays of int64 like the statistics, so that blocks may be written from different threads
-// and a resumed ingest finds those of the blocks that it keeps.
+// Where each frame came from and what the vendor's header of it says, kept per scan position in
+// data.zarr/frame_header: plain arrays of int64 like the statistics, so that blocks may be written
+// from different threads and a resumed ingest finds those of the blocks that it keeps.
 
 #ifndef PENSTOCK_DATASET_FRAME_HEADER_H_
 #define PENSTOCK_DATASET_FRAME_HEADER_H_
@@ -19,6 +19,8 @@ namespace penstock {
 // -1 where the frame is missing or its header says nothing.
 struct FrameHeader {
   int64_t source_frame = -1;     // its number among the frames of the source, from 0
+  int64_t source_file = -1;      // its file, an index into the sidecar's sources
+  int64_t source_offset = -1;    // of its record in that file, in bytes
   int64_t sequence_number = -1;  // as the camera counts
   int64_t count_time = -1;       // exposure in ns
   int64_t start_time = -1;       // ns since 1970-01-01T00:00:00Z

@@ -35,6 +35,14 @@ struct FrameHeaderFacts {
   std::optional<int64_t> time_unix_ns;
 };
 
+// Where a frame lies in the vendor's files.
+struct FrameLocation {
+  size_t file = 0;  // index into SourceDescription::files
+  // Of the frame's record: of its own header where it has one, else of its first pixel. Nothing
+  // where a frame does not lie in one piece (chunks).
+  std::optional<uint64_t> offset;
+};
+
 // Collects what decoding finds. Thread-safe.
 class DecodeReport {
  public:
@@ -131,6 +139,10 @@ class FrameSource {
   // the destination may be used. Precondition: 0 <= first <= last <= frame_count.
   virtual Status Decode(int64_t first, int64_t last, std::span<std::byte> destination,
                         DecodeContext& context) const = 0;
+
+  // Nothing where the frame is in no one file. Cheap: no file is read. Precondition:
+  // 0 <= frame < frame_count.
+  virtual std::optional<FrameLocation> Locate(int64_t /*frame*/) const { return std::nullopt; }
 
   // For growing sources: looks again at the files, returns the new frame_count. Not to be called
   // while Decode runs.
