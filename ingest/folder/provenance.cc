@@ -26,16 +26,16 @@ const Json& Cell(const Json& table, const std::string& column, size_t row) {
   return list.is_array() && row < list.size() ? list[row] : kNone;
 }
 
-// The mapping of the last ingest in the history; null where there is none.
-Json LastMapping(const Json& penstock) {
-  Json mapping;
+// The parameters of the last ingest in the history; null where there is none.
+Json LastParameters(const Json& penstock) {
+  Json last;
   for (const auto& [name, entry] : Member(penstock, "history").items()) {
     if (Member(entry, "operation") != Json("ingest")) continue;
     const Json& parameters = Member(entry, "parameters");
     if (!parameters.is_string()) continue;
-    mapping = Member(Json::parse(parameters.get<std::string>(), nullptr, false), "mapping");
+    last = Json::parse(parameters.get<std::string>(), nullptr, false);
   }
-  return mapping;
+  return last;
 }
 
 class Comparison {
@@ -72,10 +72,17 @@ class Comparison {
       }
       times_differ = times_differ || Cell(table, "modified_ns", i) != Json(file.identity.mtime_ns);
     }
-    if (LastMapping(penstock_) != MappingToJson(plan_.mapping)) {
+    const Json parameters = LastParameters(penstock_);
+    if (Member(parameters, "mapping") != MappingToJson(plan_.mapping)) {
       return Other(
           "the dataset that is there was made from these files, but with other frames at its scan "
           "positions");
+    }
+    const bool nan_there = Member(parameters, "missing") == Json("nan");
+    const bool nan_wanted = plan_.options.missing == MissingPolicy::kNan;
+    if (nan_there != nan_wanted && HasMissingFrames()) {
+      return Other(fmt::format("the missing frames of the dataset that is there are {}",
+                               nan_there ? "NaN and not 0" : "0 and not NaN"));
     }
     if (times_differ) return CompareDigests(table, stop);
     return DestinationState{DestinationKind::kSame, ""};
@@ -84,6 +91,11 @@ class Comparison {
  private:
   static DestinationState Other(std::string difference) {
     return {DestinationKind::kOther, std::move(difference)};
+  }
+
+  bool HasMissingFrames() const {
+    const ScanMapping& mapping = plan_.mapping;
+    return mapping.MissingInFront() + mapping.LostPositions() + mapping.MissingAtEnd() > 0;
   }
 
   Result<DestinationState> CompareDigests(const Json& table, const std::stop_token& stop) const {

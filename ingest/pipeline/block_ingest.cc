@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
+#include <limits>
 
 #include "penstock/dataset/block_layout.h"
 
@@ -12,6 +14,20 @@ namespace penstock::ingest {
 namespace {
 
 Error Stopped() { return Error::Cancelled("stopped"); }
+
+// Precondition: pixels that can be NaN; of complex ones both parts become it.
+void FillWithNan(ElementType type, std::span<std::byte> pixels) {
+  const auto fill = [pixels](auto nan) {
+    for (size_t at = 0; at < pixels.size(); at += sizeof(nan)) {
+      std::memcpy(pixels.data() + at, &nan, sizeof(nan));
+    }
+  };
+  if (type == ElementType::kFloat32 || type == ElementType::kComplex64) {
+    fill(std::numeric_limits<float>::quiet_NaN());
+  } else {
+    fill(std::numeric_limits<double>::quiet_NaN());
+  }
+}
 
 // Feeds [begin, end) of a file to both hashers, a buffer at a time.
 struct HashedReader {
@@ -129,9 +145,14 @@ Result<BlockOutcome> BlockIngester::Write(int64_t block) {
 Status BlockIngester::WriteRun(BlockWriter& writer, const BlockRegion& region, int64_t position,
                                const ScanMapping::Run& run, BlockReport& report,
                                BlockOutcome& outcome) {
-  if (run.source < 0) return writer.AppendMissing(run.count);
+  const bool fills = plan_.options.missing == MissingPolicy::kNan;
+  if (run.source < 0 && !fills) return writer.AppendMissing(run.count);
   const uint64_t frame_bytes = plan_.shape.frame_bytes();
   const std::span<std::byte> tile = writer.FrameBuffer(run.count);
+  if (run.source < 0) {
+    FillWithNan(plan_.shape.element_type, tile);
+    return writer.Append(run.count);
+  }
   PENSTOCK_RETURN_IF_ERROR(
       plan_.source->Decode(run.source, run.source + run.count, tile, context_));
   const auto headers = std::span(frame_headers_)

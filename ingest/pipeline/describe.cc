@@ -20,6 +20,8 @@ std::string_view PolicyName(MissingPolicy policy) {
       return "refuse";
     case MissingPolicy::kZero:
       return "zero";
+    case MissingPolicy::kNan:
+      return "nan";
     case MissingPolicy::kSkip:
       return "skip";
   }
@@ -166,6 +168,7 @@ Json PlanIdentity(const IngestPlan& plan) {
   identity["signal_shape"] = {plan.shape.signal.rows, plan.shape.signal.columns};
   identity["element_type"] = ZarrDataType(plan.shape.element_type);
   identity["mapping"] = MappingToJson(plan.mapping);
+  if (plan.options.missing == MissingPolicy::kNan) identity["missing"] = "nan";
   identity["block"] = {plan.grid.block_rows, plan.grid.block_columns};
   return identity;
 }

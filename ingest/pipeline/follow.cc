@@ -82,7 +82,7 @@ class Watch {
 // The policy of a plan that is made again and again while frames arrive.
 IngestOptions FollowingOptions(const IngestOptions& options) {
   IngestOptions following = options;
-  following.missing = MissingPolicy::kZero;
+  if (following.missing != MissingPolicy::kNan) following.missing = MissingPolicy::kZero;
   return following;
 }
 
@@ -360,7 +360,7 @@ Result<IngestPlan> PlanFollow(const std::filesystem::path& source_path,
   if (options.missing == MissingPolicy::kSkip) {
     return Error::InvalidArgument("following keeps the shape of the scan")
         .In(source_path.string())
-        .Expected("--missing=zero, which --follow implies")
+        .Expected("--missing=zero, which --follow implies, or --missing=nan")
         .Found("--missing=skip");
   }
   const IngestOptions following = FollowingOptions(options);

@@ -93,7 +93,8 @@ Status CheckLostFrames(const IngestPlan& plan) {
       .Found(GapText(inside.front()) + more)
       .Advice(
           "look for a file that was not copied; --missing=zero leaves the lost positions empty and "
-          "marks them, --missing=skip does so in a scan and closes the gap in a series; "
+          "marks them, --missing=nan fills them with NaN, --missing=skip does so in a scan and "
+          "closes the gap in a series; "
           "--sync-offset begins the scan behind frames missing in front");
 }
 

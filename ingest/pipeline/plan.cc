@@ -154,8 +154,9 @@ Status ApplyMissingPolicy(const IngestOptions& options, const std::string& file,
         .Found(fmt::format("{} frames in the file, which reach {} positions", mapping.source_frames,
                            have))
         .Advice(
-            "give --missing=zero to keep the shape and mark the rest as missing, "
-            "--missing=skip to leave out the rows that were not recorded, or --scan-shape");
+            "give --missing=zero to keep the shape and mark the rest as missing (--missing=nan to "
+            "fill it with NaN, where pixels are floating), --missing=skip to leave out the rows "
+            "that were not recorded, or --scan-shape");
   }
   const ScanShape wanted = mapping.scan;
   if (options.missing == MissingPolicy::kSkip) {
@@ -176,6 +177,18 @@ Status ApplyMissingPolicy(const IngestOptions& options, const std::string& file,
       mapping.source_frames, ShapeText(wanted), wanted.rows - mapping.scan.rows, missing);
   plan.anomalies.push_back(std::move(anomaly));
   return Status::Ok();
+}
+
+Status RefuseNanInIntegers(const IngestOptions& options, ElementType type,
+                           const std::string& file) {
+  if (options.missing != MissingPolicy::kNan || !IsInteger(type)) return Status::Ok();
+  return Error::InvalidArgument("integers cannot be NaN: missing frames have no such value")
+      .In(file)
+      .Expected("pixels of float32, float64, complex64 or complex128 for --missing=nan")
+      .Found(std::string(ZarrDataType(type)))
+      .Advice(
+          "--missing=zero leaves missing frames empty and marks them in image_key, by which every "
+          "reader of penstock leaves them out; --missing=skip leaves out rows without frames");
 }
 
 void NoteUnusedFrames(const std::string& file, IngestPlan& plan) {
@@ -311,6 +324,7 @@ Result<IngestPlan> PlanIngest(std::shared_ptr<FrameSource> source,
     return Error::Corrupt("the source holds no complete frame").In(file);
   }
   PENSTOCK_RETURN_IF_ERROR(RefuseContradictions(options, description));
+  PENSTOCK_RETURN_IF_ERROR(RefuseNanInIntegers(options, description.element_type, file));
 
   plan.anomalies = description.anomalies;
   plan.shape_candidates = CandidateShapes(options, description);

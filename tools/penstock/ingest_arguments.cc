@@ -33,8 +33,8 @@ void AddIngestOptions(CLI::App& command, IngestArguments& arguments) {
       .add_option(
           "--missing", arguments.missing,
           "what to do about frames that are not there: refuse (default), zero (leave them empty "
-          "and mark them), skip (leave out rows at the end, close gaps of a series)")
-      ->check(CLI::IsMember({"refuse", "zero", "skip"}));
+          "and mark them), nan (the same with NaN pixels, of floating pixels only), skip (leave out rows at the end, close gaps of a series)")
+      ->check(CLI::IsMember({"refuse", "zero", "nan", "skip"}));
   command.add_flag("--drop-flyback", arguments.drop_flyback,
                    "leave out the frames that each row has beyond the scan shape");
   command.add_flag("--accept-contradictions", arguments.accept_contradictions,
@@ -69,6 +69,7 @@ Result<ingest::IngestOptions> ToIngestOptions(const IngestArguments& arguments) 
     return Error::InvalidArgument("--drop-flyback needs --scan-shape");
   }
   options.missing = arguments.missing == "zero"   ? ingest::MissingPolicy::kZero
+                    : arguments.missing == "nan"  ? ingest::MissingPolicy::kNan
                     : arguments.missing == "skip" ? ingest::MissingPolicy::kSkip
                                                   : ingest::MissingPolicy::kRefuse;
   PENSTOCK_ASSIGN_OR_RETURN(options.block_bytes, ParseBytes(arguments.block_size));

@@ -23,8 +23,9 @@ struct FollowOptions {
 };
 
 // Waits for the first frame and decides everything. Missing frames are marked, never refused: the
-// policy is kZero. kInvalidArgument where nothing states the size of the scan, and for a source
-// whose format cannot be followed; else the errors of PlanIngest. kCancelled when stopped.
+// policy is kZero, or kNan where that is asked for. kInvalidArgument where nothing states the size
+// of the scan, and for a source whose format cannot be followed; else the errors of PlanIngest.
+// kCancelled when stopped.
 Result<IngestPlan> PlanFollow(const std::filesystem::path& source_path,
                               const IngestOptions& options, const FollowOptions& follow,
                               const std::stop_token& stop);

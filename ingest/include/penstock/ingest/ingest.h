@@ -31,6 +31,7 @@ namespace penstock::ingest {
 enum class MissingPolicy : uint8_t {
   kRefuse,
   kZero,  // keep the shape; missing frames are holes, invalid in image_key
+  kNan,   // the same, but their pixels are NaN: floating and complex pixels only
   // Of a scan, drop the rows at its end of which nothing was recorded; what else is missing is a
   // hole, so that no frame moves. Of a series, drop the missing frames themselves.
   kSkip,
@@ -143,7 +144,8 @@ struct IngestPlan {
 
 // Opens the source and decides everything. Errors: what OpenSource gives; kContradiction where the
 // source does not hold what the scan shape needs (see MissingPolicy) or where its own statements
-// about its geometry contradict each other and the user has not given the shape.
+// about its geometry contradict each other and the user has not given the shape; kInvalidArgument
+// where kNan is asked for and the pixels are integers.
 Result<IngestPlan> PlanIngest(const std::filesystem::path& source_path,
                               const IngestOptions& options);
 // The same for a source that is open already; options.format and options.open are what it was
