@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <ctime>
 
+#include "penstock/ingest/orientation.h"
+
 namespace penstock::ingest {
 
 namespace {
@@ -91,6 +93,18 @@ Json PreviewDisk(const DiskProbe& probe) {
   return json;
 }
 
+Json VerifiedToJson(const VerifiedOrientation& verified) {
+  Json json;
+  json["reference"] = verified.reference;
+  json["checksum"] = verified.checksum;
+  json["orientation"] = verified.orientation;
+  json["correlation"] = verified.correlation;
+  json["next_orientation"] = verified.next_orientation;
+  json["next_correlation"] = verified.next_correlation;
+  json["frames"] = verified.frames;
+  return json;
+}
+
 Json HistoryParameters(const IngestPlan& plan, const std::vector<SourceDigest>& digests,
                        const std::optional<DiskProbe>& probe) {
   const SourceDescription& source = plan.source->description();
@@ -109,6 +123,9 @@ Json HistoryParameters(const IngestPlan& plan, const std::vector<SourceDigest>& 
   parameters["missing"] = PolicyName(plan.options.missing);
   parameters["block"] = {plan.grid.block_rows, plan.grid.block_columns};
   parameters["file_to_stored"] = source.orientation.file_to_stored;
+  if (plan.options.verified_orientation) {
+    parameters["verified_orientation"] = VerifiedToJson(*plan.options.verified_orientation);
+  }
   parameters["corrections"] = source.corrections;
   if (probe) parameters["preview_disk"] = PreviewDisk(*probe);
   return parameters;
@@ -118,6 +135,10 @@ OrientationRecord Orientation(const IngestPlan& plan) {
   OrientationRecord orientation = plan.source->description().orientation;
   if (plan.options.stored_to_display) {
     orientation.stored_to_display = plan.options.stored_to_display;
+    orientation.stored_to_display_source = "user";
+  } else if (plan.options.verified_orientation && !orientation.stored_to_display) {
+    // The user's reference says it, where the format does not.
+    orientation.stored_to_display = OrientationInForce(plan);
     orientation.stored_to_display_source = "user";
   }
   if (plan.options.detector_to_scan_rotation) {

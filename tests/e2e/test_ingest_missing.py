@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 import zarr
@@ -181,3 +182,83 @@ def test_extra_frames_are_reported_and_flyback_is_dropped(penstock, tmp_path):
              "3,5", "--drop-flyback")
     np.testing.assert_array_equal(read_blocks(tmp_path / "b", (3, 5, 4, 6), "<u2"),
                                   frames.reshape(3, 6, 4, 6)[:, :5])
+
+
+@pytest.fixture
+def short_scan(tmp_path):
+    """A scan of 5 x 4 of which frame 0 to 12 were recorded."""
+    frames = make_frames(13, 4, 6, "<f4") + 1
+    source = write_raw(tmp_path / "s.raw", frames)
+    return source, frames, [*raw_options(frames), "--scan-shape", "5,4"]
+
+
+@pytest.mark.parametrize("block", ["256M", "600"])  # 600: blocks of missing frames alone
+@pytest.mark.parametrize("dtype", ["<f4", "<f8", "<c8", "<c16"])
+def test_missing_frames_as_nan(penstock, tmp_path, block, dtype):
+    frames = (make_frames(13, 4, 6, "<f4") + 1).astype(dtype)
+    np.save(tmp_path / "s.npy", frames)
+    out = tmp_path / "out"
+    penstock("ingest", tmp_path / "s.npy", "--to", out, "--scan-shape", "5,4", "--missing", "nan",
+             "--sync-offset", "-2", "--block-size", block, status=3)
+    expected = np.full((20, 4, 6), complex(np.nan, np.nan) if "c" in dtype else np.nan, dtype)
+    expected[2:15] = frames
+    key = np.full(20, 3)
+    key[2:15] = 0
+    np.testing.assert_array_equal(image_key(out).ravel(), key)
+    stored = read_blocks(out, (5, 4, 4, 6), dtype).reshape(20, 4, 6)
+    np.testing.assert_array_equal(stored, expected)
+    assert np.isnan(stored[:2].real).all() and np.isnan(stored[15:].imag if "c" in dtype else
+                                                        stored[15:]).all()
+    with h5py.File(out / "data.nxs") as file:
+        np.testing.assert_array_equal(
+            file["entry1/measurement/event1/image1/image_4d/real"][...].reshape(20, 4, 6), expected)
+    penstock("verify", out)
+    penstock("verify", out, "--source", tmp_path / "s.npy")
+
+
+def test_readers_leave_nan_frames_out(penstock, tmp_path, short_scan):
+    source, frames, options = short_scan
+    results = {}
+    for policy in ("zero", "nan"):
+        out = tmp_path / policy
+        penstock("ingest", source, "--to", out, *options, "--missing", policy, status=3)
+        penstock("apply", out, "--mask", "disk:2,3,9", "--out", tmp_path / f"{policy}.npy",
+                 status=None)
+        penstock("stat", out, "--out", tmp_path / f"{policy}_stat", status=None)
+        results[policy] = {p.name.removeprefix(policy): np.load(p)
+                           for p in sorted(tmp_path.glob(f"{policy}*.npy"))}
+        pick = penstock("pick", out, "--frame", "4,3", "--out", tmp_path / "pick", status=None)
+        assert pick.returncode != 0
+    assert results["nan"].keys() == results["zero"].keys() and len(results["nan"]) > 1
+    for name, values in results["nan"].items():
+        np.testing.assert_array_equal(values, results["zero"][name], err_msg=name)
+    total = results["nan"][".npy"].reshape(-1)
+    np.testing.assert_allclose(total[:13], frames.sum(axis=(1, 2)))
+    for name in ("minimum_value", "maximum_value", "sum", "sum_sq", "nan_count"):
+        path = f"data.zarr/statistics/frame/{name}/c/0/0"
+        assert (tmp_path / "nan" / path).read_bytes() == (tmp_path / "zero" / path).read_bytes()
+    for preview in (tmp_path / "zero/preview").iterdir():
+        assert preview.read_bytes() == (tmp_path / "nan/preview" / preview.name).read_bytes()
+
+
+@pytest.mark.parametrize("recorded", [13, 20])
+def test_integers_cannot_be_nan(penstock, tmp_path, recorded):
+    frames = make_frames(recorded, 4, 6, "<u2")
+    source = write_raw(tmp_path / "s.raw", frames)
+    done = penstock("ingest", source, "--to", tmp_path / "a", *raw_options(frames), "--scan-shape",
+                    "5,4", "--missing", "nan", status=2)
+    for said in ("uint16", "float32", "--missing=zero", "--missing=skip", "image_key"):
+        assert said in done.stderr
+    assert not (tmp_path / "a").exists() and leftovers(tmp_path) == []
+
+
+def test_another_filling_is_another_dataset(penstock, tmp_path, short_scan):
+    source, _, options = short_scan
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in/s.npy", short_scan[1])
+    command = ["ingest", tmp_path / "in", "--to", f"{tmp_path}/store/", "--scan-shape", "5,4"]
+    penstock(*command, "--missing", "nan", status=3)
+    again = penstock(*command, "--missing", "nan", "--json")
+    assert '"already_done":1' in again.stdout
+    other = penstock(*command, "--missing", "zero", status=1)
+    assert "are NaN and not 0" in other.stderr

@@ -10,6 +10,7 @@
 #include "penstock/catalog/catalog.h"
 #include "penstock/ingest/follow.h"
 #include "penstock/ingest/ingest.h"
+#include "penstock/ingest/orientation.h"
 #include "penstock/ingest/registry.h"
 #include "tools/penstock/commands.h"
 #include "tools/penstock/ingest_arguments.h"
@@ -26,6 +27,7 @@ struct IngestCommandArguments {
   std::vector<std::string> sources;
   IngestArguments ingest;
   std::string to;
+  std::string reference;  // --verify-orientation
   std::string memory = "384M";
   int jobs = 0;
   bool dry_run = false;
@@ -64,6 +66,7 @@ class IngestCommand {
       (IsFolder(source) ? folders : files).emplace_back(source);
     }
     int status = CheckSeveralSources(!folders.empty());
+    if (status == kExitDone) status = CheckReference(!folders.empty());
     if (status == kExitDone && arguments_.follow) status = CheckFollow(!folders.empty());
     if (status != kExitDone) return status;
     if (arguments_.follow) return Follow(files.front());
@@ -115,6 +118,12 @@ class IngestCommand {
     return ReportError(error);
   }
 
+  int CheckReference(bool has_folder) {
+    if (arguments_.reference.empty() || !has_folder) return kExitDone;
+    return Fail(Error::InvalidArgument("--verify-orientation takes files, not folders")
+                    .Advice("name the acquisitions that show the pattern"));
+  }
+
   int CheckFollow(bool has_folder) {
     if (arguments_.sources.size() == 1 && !has_folder && !arguments_.dry_run) return kExitDone;
     return Fail(Error::InvalidArgument("--follow takes one acquisition")
@@ -127,6 +136,8 @@ class IngestCommand {
         std::chrono::milliseconds(static_cast<int64_t>(arguments_.quiet_seconds * 1000))};
     auto plan = ingest::PlanFollow(source, options_, follow, context_.stop);
     if (!plan.ok()) return Fail(plan.error());
+    const Status verified = VerifyOrientation(*plan);
+    if (!verified.ok()) return Fail(verified.error());
     return Report(*plan, [&](ProgressSink& progress) {
       return ingest::FollowIngest(*plan, follow, progress, context_.stop);
     });
@@ -137,11 +148,18 @@ class IngestCommand {
     if (taken_.contains(std::filesystem::weakly_canonical(source, problem))) return kExitDone;
     auto plan = ingest::PlanIngest(source, options_);
     if (!plan.ok()) return Fail(plan.error());
+    const Status verified = VerifyOrientation(*plan);
+    if (!verified.ok()) return Fail(verified.error());
     // Shell patterns name every file of a series, of which the first brings the others.
     for (const ingest::SourceFile& file : plan->source->description().files) {
       taken_.insert(std::filesystem::weakly_canonical(file.path, problem));
     }
     return arguments_.dry_run ? ShowPlan(*plan) : RunPlan(*plan);
+  }
+
+  Status VerifyOrientation(ingest::IngestPlan& plan) const {
+    if (arguments_.reference.empty()) return Status::Ok();
+    return ingest::VerifyOrientation(arguments_.reference, context_.stop, plan);
   }
 
   int ShowPlan(const ingest::IngestPlan& plan) {
@@ -176,8 +194,8 @@ class IngestCommand {
       std::fputs(ResultText(*result).c_str(), stdout);
     }
     // Those of the plan are among them, but for frames that came while they were followed.
-    const bool anomalies = !result->anomalies.empty() ||
-                           (result->was_published_before && !plan.anomalies.empty());
+    const bool anomalies =
+        !result->anomalies.empty() || (result->was_published_before && !plan.anomalies.empty());
     return anomalies ? kExitAnomalies : kExitDone;
   }
 
@@ -205,6 +223,9 @@ void AddIngest(CLI::App& app, CommandContext& context) {
   command->add_option("--to", arguments->to, "the dataset's directory, or a store ending with '/'")
       ->required();
   AddIngestOptions(*command, arguments->ingest);
+  command->add_option("--verify-orientation", arguments->reference,
+                      "refuse frames that, displayed as --orientation or the format says, do not "
+                      "look like this .npy array of one frame");
   command->add_option("--memory", arguments->memory, "memory for buffers and statistics");
   command
       ->add_option("--jobs", arguments->jobs,

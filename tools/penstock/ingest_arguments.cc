@@ -2,27 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <map>
+#include <algorithm>
 #include <numbers>
 
 #include "penstock/catalog/catalog.h"
+#include "penstock/ingest/orientation.h"
 #include "tools/penstock/quantities.h"
 
 namespace penstock::tools {
-
-namespace {
-
-const std::map<std::string, OrientationRecord::Matrix>& Orientations() {
-  static const std::map<std::string, OrientationRecord::Matrix> kNamed = {
-      {"identity", {1, 0, 0, 1}},      {"flip-rows", {-1, 0, 0, 1}},
-      {"flip-columns", {1, 0, 0, -1}}, {"rotate-180", {-1, 0, 0, -1}},
-      {"transpose", {0, 1, 1, 0}},     {"rotate-90", {0, -1, 1, 0}},
-      {"rotate-270", {0, 1, -1, 0}},   {"anti-transpose", {0, -1, -1, 0}},
-  };
-  return kNamed;
-}
-
-}  // namespace
 
 void AddIngestOptions(CLI::App& command, IngestArguments& arguments) {
   AddSourceOptions(command, arguments.source);
@@ -33,14 +20,17 @@ void AddIngestOptions(CLI::App& command, IngestArguments& arguments) {
       .add_option(
           "--missing", arguments.missing,
           "what to do about frames that are not there: refuse (default), zero (leave them empty "
-          "and mark them), nan (the same with NaN pixels, of floating pixels only), skip (leave out rows at the end, close gaps of a series)")
+          "and mark them), nan (the same with NaN pixels, of floating pixels only), skip (leave "
+          "out rows at the end, close gaps of a series)")
       ->check(CLI::IsMember({"refuse", "zero", "nan", "skip"}));
   command.add_flag("--drop-flyback", arguments.drop_flyback,
                    "leave out the frames that each row has beyond the scan shape");
   command.add_flag("--accept-contradictions", arguments.accept_contradictions,
                    "go on where headers contradict each other, and record it");
   std::vector<std::string> names;
-  for (const auto& [name, matrix] : Orientations()) names.push_back(name);
+  for (const auto& orientation : ingest::NamedOrientations()) {
+    names.emplace_back(orientation.name);
+  }
   command
       .add_option("--orientation", arguments.orientation,
                   "how frames are to be displayed (recorded, not applied)")
@@ -75,7 +65,9 @@ Result<ingest::IngestOptions> ToIngestOptions(const IngestArguments& arguments) 
   PENSTOCK_ASSIGN_OR_RETURN(options.block_bytes, ParseBytes(arguments.block_size));
   options.replace = arguments.replace;
   if (!arguments.orientation.empty()) {
-    options.stored_to_display = Orientations().at(arguments.orientation);
+    const auto all = ingest::NamedOrientations();
+    options.stored_to_display =
+        std::ranges::find(all, arguments.orientation, &ingest::NamedOrientation::name)->matrix;
   }
   if (arguments.detector_rotation) {
     options.detector_to_scan_rotation = *arguments.detector_rotation * std::numbers::pi / 180;

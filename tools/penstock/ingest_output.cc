@@ -202,6 +202,14 @@ OrderedJson PlanToJson(const ingest::IngestPlan& plan, const ingest::RateMeasure
   json["workers"] = plan.workers;
   if (rate.frames > 0) json["estimated_seconds"] = rate.estimated_seconds;
   json["remarks"] = plan.remarks;
+  if (const auto& verified = plan.options.verified_orientation) {
+    json["verified_orientation"] = {{"reference", verified->reference},
+                                    {"orientation", verified->orientation},
+                                    {"correlation", verified->correlation},
+                                    {"next_orientation", verified->next_orientation},
+                                    {"next_correlation", verified->next_correlation},
+                                    {"frames", verified->frames}};
+  }
   json["anomalies"] = AnomaliesToJson(plan.anomalies);
   return json;
 }

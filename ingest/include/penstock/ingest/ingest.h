@@ -37,6 +37,17 @@ enum class MissingPolicy : uint8_t {
   kSkip,
 };
 
+// That the frames, displayed with `orientation`, look like a reference; see orientation.h.
+struct VerifiedOrientation {
+  std::string reference;  // its file name
+  std::string checksum;   // XXH3-128 of the file
+  std::string orientation;
+  double correlation = 0;
+  std::string next_orientation;  // the second best
+  double next_correlation = 0;
+  int64_t frames = 0;  // that were averaged
+};
+
 // What the whole process may use while it ingests; see MemoryPlan in ingest/pipeline.
 inline constexpr uint64_t kDefaultIngestMemory = uint64_t{384} << 20;
 
@@ -66,8 +77,9 @@ struct IngestOptions {
   // Statements of the user that end in the sidecar; they change no pixel.
   std::optional<OrientationRecord::Matrix> stored_to_display;
   std::optional<double> detector_to_scan_rotation;  // radian
-  std::vector<MetadataFact> profile_facts;          // see ReadProfile
-  std::vector<std::string> command_line;            // for the history
+  std::optional<VerifiedOrientation> verified_orientation;
+  std::vector<MetadataFact> profile_facts;  // see ReadProfile
+  std::vector<std::string> command_line;    // for the history
 };
 
 // How the scan shape was found. The first that is `chosen` is used; the others are printed beside.
