@@ -9,15 +9,15 @@ import pytest
 from ingesting import blocks_of
 
 
-def peak_memory(penstock, *arguments):
-    """Peak resident bytes of one run of its own."""
+def peak_memory(penstock, *arguments, **options):
+    """Peak resident bytes of one run of its own; `options` as for subprocess.run."""
     # A process of its own in between: until it is another program, a child counts what its parent has.
     script = ("import os, subprocess, sys\n"
               "process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)\n"
               "_, status, usage = os.wait4(process.pid, 0)\n"
               "print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)\n")
     done = subprocess.run([sys.executable, "-c", script, str(penstock.binary), *map(str, arguments)],
-                          capture_output=True, text=True, check=True)
+                          capture_output=True, text=True, check=True, **options)
     status, peak = map(int, done.stdout.split())
     assert status == 0, done.stderr
     return peak * 1024
