@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -210,10 +211,19 @@ Json Daemon::DescribeStatus() const {
   return status;
 }
 
+// Every file that is open through the mount holds a descriptor.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) spdlog::warn("the limit of open files stays low");
+}
+
 }  // namespace
 
 Status RunMount(const MountOptions& options, const std::stop_token& stop,
                 const std::function<void()>& on_ready) {
+  RaiseDescriptorLimit();
   PENSTOCK_ASSIGN_OR_RETURN(CacheDirectory directory, CacheDirectory::Open(options.cache));
   PENSTOCK_ASSIGN_OR_RETURN(ReplicaStore store, ReplicaStore::Open(directory.StatePath()));
   PENSTOCK_ASSIGN_OR_RETURN(const CacheLimits limits, LimitsFor(options, directory));

@@ -50,7 +50,8 @@ Result<Reader> Reader::Open(const std::filesystem::path& path, const ReadOptions
   }
   auto leases = options.use_leases ? LeaseClient::ForDataset(path) : nullptr;
   std::unique_ptr<ExtentVerifier> verifier;
-  if (options.verify && leases == nullptr) {
+  // Of a growing dataset the cache daemon does not know the checksums.
+  if (options.verify && (leases == nullptr || dataset.state() == kGrowingState)) {
     PENSTOCK_ASSIGN_OR_RETURN(verifier, ExtentVerifier::Create(dataset));
   }
   return Reader(std::make_shared<const State>(State{

@@ -25,7 +25,9 @@ std::string Join(const std::string& directory, const std::string& name) {
 }
 
 Result<std::string> ReadUpstream(Upstream& upstream, const std::string& path, uint64_t limit) {
-  PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, upstream.Stat(path));
+  // One file, whatever takes its name meanwhile.
+  PENSTOCK_ASSIGN_OR_RETURN(const auto file, upstream.Open(path));
+  PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, file->Stat());
   if (!S_ISREG(status.st_mode)) return Error::Corrupt("not a regular file").In(path);
   const auto size = static_cast<uint64_t>(status.st_size);
   if (size > limit) {
@@ -36,8 +38,7 @@ Result<std::string> ReadUpstream(Upstream& upstream, const std::string& path, ui
   }
   std::string text(size, '\0');
   PENSTOCK_ASSIGN_OR_RETURN(
-      const size_t read,
-      upstream.Read(path, 0, {reinterpret_cast<std::byte*>(text.data()), text.size()}));
+      const size_t read, file->Read(0, {reinterpret_cast<std::byte*>(text.data()), text.size()}));
   if (read != size) {
     return Error::Corrupt("the file is shorter than its size")
         .In(path)
@@ -148,18 +149,19 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Load(const std::stri
   // directories.
   const ScopedDirectory copy(sidecars_ / ReplicaId(path, text, -1));
   PENSTOCK_RETURN_IF_ERROR(CreateDirectories(copy.path()));
-  uint64_t budget = kLargestChecksums;
-  PENSTOCK_RETURN_IF_ERROR(
-      CopyTree(Join(path, kChecksumArray), copy.path() / kChecksumArray, budget));
   PENSTOCK_ASSIGN_OR_RETURN(const Dataset dataset, Dataset::FromNexusJson(copy.path(), text));
   if (dataset.state() == kGrowingState) {
-    // A generation per block that is added: its blocks are served as any other file until then.
+    // A generation per block that is added: its blocks are served as any other file until it is
+    // sealed. Its checksums are not looked at, they are being replaced.
     auto growing = std::make_shared<DatasetView>();
     growing->path = path;
     growing->generation = dataset.generation();
     growing->sidecar = sidecar;
     return std::shared_ptr<const DatasetView>(std::move(growing));
   }
+  uint64_t budget = kLargestChecksums;
+  PENSTOCK_RETURN_IF_ERROR(
+      CopyTree(Join(path, kChecksumArray), copy.path() / kChecksumArray, budget));
   PENSTOCK_ASSIGN_OR_RETURN(const auto checksums, dataset.ReadExtentChecksums());
 
   // Replaced while it was being read: what was read may be of two generations.

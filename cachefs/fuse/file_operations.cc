@@ -10,6 +10,23 @@
 
 namespace penstock::cachefs {
 
+namespace {
+
+// What the kernel was told of a file so long ago is doubted when the file has changed since. (Of a
+// file that is written to all the time it would always be too late.)
+constexpr std::chrono::milliseconds kFresh{50};
+
+// Whether the kernel holds a name for another file than the one that has it now, or an old size, by
+// which it would cut the file off. ESTALE makes it look the name up again.
+bool IsOutdated(Node& node, const struct stat& status) {
+  if (node.device != status.st_dev || node.inode != status.st_ino) return true;
+  const std::lock_guard lock(node.mutex);
+  return !(IdentityOf(node.shown) == IdentityOf(status)) &&
+         std::chrono::steady_clock::now() - node.shown_at > kFresh;
+}
+
+}  // namespace
+
 void Operations::Open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
   const auto node = nodes_.Get(id);
   if (!node) {
@@ -26,16 +43,38 @@ void Operations::Open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
     OpenBlock(request, node, info);
     return;
   }
-  auto handle = std::make_shared<OpenFileHandle>();
-  handle->node = node;
-  {
-    const std::lock_guard lock(handles_mutex_);
-    info->fh = next_handle_++;
-    files_[info->fh] = std::move(handle);
-  }
-  // Without keep_cache the kernel drops its pages at every open, so that a file which was replaced
-  // in the store is seen.
-  if (fuse_reply_open(request, info) != 0) CloseFile(info->fh);
+  OpenPlain(request, node, info);
+}
+
+void Operations::OpenPlain(fuse_req_t request, const std::shared_ptr<Node>& node,
+                           fuse_file_info* info) {
+  WithStore(*services_.metadata_workers, request,
+            [this, node, reply = *info](const Pending& pending) mutable {
+              auto handle = std::make_shared<OpenFileHandle>();
+              handle->node = node;
+              auto file = services_.upstream->Open(node->path);
+              Result<struct stat> status = file.ok() ? (*file)->Stat() : file.error();
+              const fuse_req_t claimed = pending->Claim();
+              if (claimed == nullptr) return;
+              if (!status.ok()) {
+                fuse_reply_err(claimed, ErrnoOf(status.error(), node->path));
+                return;
+              }
+              if (IsOutdated(*node, *status)) {
+                fuse_reply_err(claimed, ESTALE);
+                return;
+              }
+              handle->file = *std::move(file);
+              {
+                const std::lock_guard lock(handles_mutex_);
+                reply.fh = next_handle_++;
+                files_[reply.fh] = std::move(handle);
+              }
+              // Without keep_cache the kernel drops its pages at every open, so that what was
+              // written into the file in the store is seen.
+              const uint64_t file_handle = reply.fh;
+              if (fuse_reply_open(claimed, &reply) != 0) CloseFile(file_handle);
+            });
 }
 
 void Operations::OpenBlock(fuse_req_t request, const std::shared_ptr<Node>& node,
@@ -111,7 +150,7 @@ void Operations::Read(fuse_req_t request, size_t size, off_t offset, fuse_file_i
     return;
   }
   if (!handle->node->block) {
-    ReadPlain(request, handle->node->path, size, offset);
+    ReadPlain(request, handle, size, offset);
     return;
   }
   const ReplicaPin pin = services_.cache->Pin(handle->node->block);
@@ -126,21 +165,43 @@ void Operations::Read(fuse_req_t request, size_t size, off_t offset, fuse_file_i
                         });
 }
 
-void Operations::ReadPlain(fuse_req_t request, const std::string& path, size_t size, off_t offset) {
-  WithStore(*services_.read_workers, request, [this, path, size, offset](const Pending& pending) {
+void Operations::ReadPlain(fuse_req_t request, const std::shared_ptr<OpenFileHandle>& handle,
+                           size_t size, off_t offset) {
+  WithStore(*services_.read_workers, request, [this, handle, size, offset](const Pending& pending) {
     std::vector<std::byte> bytes(size);
-    const auto read = services_.upstream->Read(path, static_cast<uint64_t>(offset), bytes);
+    const auto read = ReadFromStore(*handle, static_cast<uint64_t>(offset), bytes);
     const fuse_req_t claimed = pending->Claim();
     if (claimed == nullptr) return;
     if (read.ok()) {
       fuse_reply_buf(claimed, reinterpret_cast<const char*>(bytes.data()), *read);
     } else {
-      // A file that was removed while it is open has no bytes any more: ENOENT would be no answer
-      // to a read.
-      ErrnoOf(read.error(), path);
+      // ENOENT would be no answer to a read.
+      ErrnoOf(read.error(), handle->node->path);
       fuse_reply_err(claimed, EIO);
     }
   });
+}
+
+Result<size_t> Operations::ReadFromStore(OpenFileHandle& handle, uint64_t offset,
+                                         std::span<std::byte> destination) {
+  std::shared_ptr<UpstreamFile> file;
+  {
+    const std::lock_guard lock(handle.mutex);
+    file = handle.file;
+  }
+  Result<size_t> read = file->Read(offset, destination);
+  if (read.ok()) return read;
+  // A store that was away and has come back does not know the descriptor any more; the path may
+  // still name the same file.
+  const Node& node = *handle.node;
+  PENSTOCK_ASSIGN_OR_RETURN(file, services_.upstream->Open(node.path));
+  PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, file->Stat());
+  if (status.st_ino != node.inode) return read;
+  {
+    const std::lock_guard lock(handle.mutex);
+    handle.file = file;
+  }
+  return file->Read(offset, destination);
 }
 
 void Operations::Release(fuse_req_t request, fuse_file_info* info) {

@@ -21,18 +21,24 @@ std::shared_ptr<Node> NodeTable::Get(uint64_t id) const {
   return found == nodes_.end() ? nullptr : found->second;
 }
 
-std::shared_ptr<Node> NodeTable::Lookup(const std::string& path, mode_t type,
+std::shared_ptr<Node> NodeTable::Lookup(const std::string& path, const struct stat& status,
                                         const std::shared_ptr<const BlockSource>& block) {
+  const mode_t type = status.st_mode & S_IFMT;
+  const auto is_same = [&](const Node& node) {
+    if (node.type != type || (node.block == nullptr) != (block == nullptr)) return false;
+    if (block != nullptr) return node.block->id == block->id;
+    return type != S_IFREG || (node.device == status.st_dev && node.inode == status.st_ino);
+  };
   const std::lock_guard lock(mutex_);
   std::shared_ptr<Node>& node = current_[path];
-  const bool same = node && node->type == type && (node->block == nullptr) == (block == nullptr) &&
-                    (block == nullptr || node->block->id == block->id);
-  if (!same) {
+  if (!node || !is_same(*node)) {
     node = std::make_shared<Node>();
     node->id = next_id_++;
     node->path = path;
     node->type = type;
     node->block = block;
+    node->device = status.st_dev;
+    node->inode = status.st_ino;
     nodes_[node->id] = node;
   }
   ++node->lookups;

@@ -1,14 +1,17 @@
 // NodeTable: the node ids that the kernel holds, and the paths behind them.
 //
 // A path has one current node. It gets a new one when its block changes from daemon-served to
-// passed-through, and when its dataset is written anew: the kernel decides the mode of I/O per
-// node, so old descriptors go on with the old node and new opens get the new one. Thread-safe.
+// passed-through, when its dataset is written anew and when another file takes its name: the kernel
+// decides the mode of I/O and keeps pages per node, so old descriptors go on with the old node and
+// new opens get the new one. Thread-safe.
 
 #ifndef PENSTOCK_CACHEFS_FUSE_NODE_TABLE_H_
 #define PENSTOCK_CACHEFS_FUSE_NODE_TABLE_H_
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -26,6 +29,8 @@ struct Node {
   std::string path;                          // relative to the store
   mode_t type = 0;                           // S_IFREG, S_IFDIR, ...
   std::shared_ptr<const BlockSource> block;  // null for everything that is not a block
+  dev_t device = 0;                          // of the file in the store that the node stands for
+  ino_t inode = 0;
 
   // How the node is open; guarded by `mutex`. The kernel takes one backing file per node and no
   // daemon-served open beside mapped or cached ones, so the first open decides.
@@ -33,6 +38,8 @@ struct Node {
   int served_opens = 0;
   int passthrough_opens = 0;
   int32_t backing_id = 0;  // > 0 while passthrough_opens > 0
+  struct stat shown {};    // what the kernel was told last, of a file that is not a block
+  std::chrono::steady_clock::time_point shown_at;
 
  private:
   friend class NodeTable;
@@ -48,8 +55,9 @@ class NodeTable {
   // Null for an id that the kernel does not hold.
   std::shared_ptr<Node> Get(uint64_t id) const;
   // The current node of the path with one more lookup counted; a new one where there is none or
-  // where the current one stands for another kind of file (S_IFMT), block or generation.
-  std::shared_ptr<Node> Lookup(const std::string& path, mode_t type,
+  // where the current one stands for another kind of file (S_IFMT), block or generation, or for
+  // another regular file that is no block. `status`: of the path in the store.
+  std::shared_ptr<Node> Lookup(const std::string& path, const struct stat& status,
                                const std::shared_ptr<const BlockSource>& block);
   void Forget(uint64_t id, uint64_t lookups);
 

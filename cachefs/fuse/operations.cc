@@ -22,8 +22,18 @@ std::string Join(const std::string& directory, std::string_view name) {
 
 // The attributes as the mount shows them: those of the source, a block with the size that its
 // dataset promises.
-struct stat Shown(struct stat status, const Node& node) {
-  if (node.block) status.st_size = static_cast<off_t>(node.block->file_bytes);
+// Of a file that lost its name to another one, while it is still open, those that it had.
+struct stat Shown(struct stat status, Node& node) {
+  if (node.block) {
+    status.st_size = static_cast<off_t>(node.block->file_bytes);
+    return status;
+  }
+  const std::lock_guard lock(node.mutex);
+  if (S_ISREG(node.type) && (node.device != status.st_dev || node.inode != status.st_ino)) {
+    return node.shown;
+  }
+  node.shown = status;
+  node.shown_at = std::chrono::steady_clock::now();
   return status;
 }
 
@@ -81,7 +91,7 @@ void Operations::Lookup(fuse_req_t request, fuse_ino_t parent, const char* name)
       fuse_reply_err(claimed, ErrnoOf(status.ok() ? block.error() : status.error(), path));
       return;
     }
-    const auto node = nodes_.Lookup(path, status->st_mode & S_IFMT, *block);
+    const auto node = nodes_.Lookup(path, *status, *block);
     fuse_entry_param entry{};
     entry.ino = node->id;
     entry.attr = Shown(*status, *node);

@@ -73,6 +73,9 @@ class Operations {
   struct OpenFileHandle {
     std::shared_ptr<Node> node;
     ReplicaPin pin;  // held by passthrough opens only
+    // Of a file that is not a block; opened anew where the store has been away.
+    std::mutex mutex;
+    std::shared_ptr<UpstreamFile> file;
     bool passthrough = false;
   };
   using DirectoryHandle = std::vector<DirectoryEntry>;
@@ -82,7 +85,11 @@ class Operations {
   void OpenBlock(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
   // Makes the open pass through where the node and the kernel allow it; node->mutex is held.
   int32_t TryPassthrough(fuse_req_t request, Node& node, const ReplicaPin& pin);
-  void ReadPlain(fuse_req_t request, const std::string& path, size_t size, off_t offset);
+  void OpenPlain(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
+  void ReadPlain(fuse_req_t request, const std::shared_ptr<OpenFileHandle>& handle, size_t size,
+                 off_t offset);
+  Result<size_t> ReadFromStore(OpenFileHandle& handle, uint64_t offset,
+                               std::span<std::byte> destination);
   void CloseFile(uint64_t handle);
   std::shared_ptr<OpenFileHandle> FileOf(uint64_t handle) const;
   // The attributes of penstock on a directory or file; nullopt where it has none by that name.

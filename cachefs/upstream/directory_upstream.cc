@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <climits>
 #include <memory>
+#include <utility>
 
 #include "penstock/cachefs/upstream.h"
 
@@ -22,19 +23,41 @@ struct CloseDirectory {
   void operator()(DIR* directory) const { closedir(directory); }
 };
 
+class OpenedFile final : public UpstreamFile {
+ public:
+  OpenedFile(FileDescriptor fd, std::filesystem::path path)
+      : fd_(std::move(fd)), path_(std::move(path)) {}
+
+  Result<struct stat> Stat() override {
+    struct stat status {};
+    if (fstat(fd_.get(), &status) != 0) {
+      return Error::FromErrno(errno, "cannot stat").In(path_.string());
+    }
+    return status;
+  }
+
+  Result<size_t> Read(uint64_t offset, std::span<std::byte> destination) override {
+    return ReadSome(fd_.get(), offset, destination, path_);
+  }
+
+ private:
+  const FileDescriptor fd_;
+  const std::filesystem::path path_;
+};
+
 class DirectoryUpstream final : public Upstream {
  public:
   explicit DirectoryUpstream(std::filesystem::path root) : root_(std::move(root)) {}
 
   Result<struct stat> Stat(const std::string& path) override {
-    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, Open(path, O_PATH | O_NOFOLLOW));
+    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenAt(path, O_PATH | O_NOFOLLOW));
     struct stat status {};
     if (fstat(fd.get(), &status) != 0) return Failure("cannot stat", path);
     return status;
   }
 
   Result<std::vector<DirectoryEntry>> List(const std::string& path) override {
-    PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor fd, Open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor fd, OpenAt(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
     const std::unique_ptr<DIR, CloseDirectory> directory(fdopendir(fd.get()));
     if (!directory) return Failure("cannot list", path);
     fd.Release();  // closedir closes it
@@ -54,7 +77,7 @@ class DirectoryUpstream final : public Upstream {
   }
 
   Result<std::string> ReadLink(const std::string& path) override {
-    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, Open(path, O_PATH | O_NOFOLLOW));
+    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenAt(path, O_PATH | O_NOFOLLOW));
     char target[PATH_MAX];
     const ssize_t length = readlinkat(fd.get(), "", target, sizeof target);
     if (length < 0) return Failure("cannot read the symbolic link", path);
@@ -63,10 +86,14 @@ class DirectoryUpstream final : public Upstream {
 
   Result<size_t> Read(const std::string& path, uint64_t offset,
                       std::span<std::byte> destination) override {
-    // O_NONBLOCK: a FIFO in the store must not stop a worker.
-    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd,
-                              Open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
+    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenAt(path, kForReading));
     return ReadSome(fd.get(), offset, destination, FullPath(path));
+  }
+
+  Result<std::shared_ptr<UpstreamFile>> Open(const std::string& path) override {
+    PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor fd, OpenAt(path, kForReading));
+    return std::shared_ptr<UpstreamFile>(
+        std::make_shared<OpenedFile>(std::move(fd), FullPath(path)));
   }
 
   Result<UpstreamSpace> Space() override {
@@ -81,6 +108,9 @@ class DirectoryUpstream final : public Upstream {
   std::string Name() const override { return root_.string(); }
 
  private:
+  // O_NONBLOCK: a FIFO in the store must not stop a worker.
+  static constexpr int kForReading = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+
   std::filesystem::path FullPath(const std::string& path) const {
     return path.empty() ? root_ : root_ / path;
   }
@@ -89,7 +119,7 @@ class DirectoryUpstream final : public Upstream {
     return Error::FromErrno(errno, std::move(what)).In(FullPath(path).string());
   }
 
-  Result<FileDescriptor> Open(const std::string& path, int flags) const {
+  Result<FileDescriptor> OpenAt(const std::string& path, int flags) const {
     const int root_fd = open(root_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root_fd < 0) {
       const bool gone = errno == ENOENT || errno == ENOTDIR;

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -69,6 +70,18 @@ class FaultyUpstream final : public Upstream {
     std::memcpy(destination.data(), bytes.data() + offset, count);
     if (fault == Fault::kWrongByte) destination[count / 3] ^= std::byte{1};
     return count;
+  }
+  Result<std::shared_ptr<UpstreamFile>> Open(const std::string& path) override {
+    struct File final : UpstreamFile {
+      File(FaultyUpstream& store, std::string name) : upstream(store), path(std::move(name)) {}
+      Result<struct stat> Stat() override { return upstream.Stat(path); }
+      Result<size_t> Read(uint64_t offset, std::span<std::byte> destination) override {
+        return upstream.Read(path, offset, destination);
+      }
+      FaultyUpstream& upstream;
+      const std::string path;
+    };
+    return std::shared_ptr<UpstreamFile>(std::make_shared<File>(*this, path));
   }
   Result<UpstreamSpace> Space() override { return UpstreamSpace{}; }
   std::string Name() const override { return "memory"; }

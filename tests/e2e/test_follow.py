@@ -261,3 +261,30 @@ def test_refusals(penstock, tmp_path):
     missing = penstock("ingest", tmp_path / "none.mib", "--to", out, "--follow", "--quiet", 0.2,
                        status=1)
     assert "none.mib" in missing.stderr
+
+
+def test_formats_that_do_not_grow_are_refused_at_once(penstock, tmp_path):
+    np.save(tmp_path / "a.npy", STACK.reshape(ROWS, COLUMNS, SIDE, SIDE))
+    refused = penstock("ingest", tmp_path / "a.npy", "--to", tmp_path / "scan", "--follow", status=2)
+    assert "cannot be followed" in refused.stderr and "npy" in refused.stderr
+    assert not (tmp_path / "scan").exists()
+
+
+def test_following_with_nan(penstock, follow, tmp_path):
+    """Blocks that are not there yet are fill value; the sealed dataset has NaN."""
+    source, out = tmp_path / "scan.raw", tmp_path / "scan"
+    stack = STACK.astype("<f4")
+    options = ["--format", "raw", "--sig-shape", f"{SIDE},{SIDE}", "--dtype", "float32",
+               "--scan-shape", f"{ROWS},{COLUMNS}", "--missing", "nan"]
+    taken = 3 * COLUMNS + 7
+    source.write_bytes(stack[:taken].tobytes())
+    finished(follow(source, out, *options, quiet=1), status=3)
+    pixels = stored(out)
+    np.testing.assert_array_equal(pixels[:taken], stack[:taken])
+    assert np.isnan(pixels[taken:]).all() and (image_key(out).ravel()[taken:] == 3).all()
+    penstock("ingest", source, "--to", tmp_path / "plain", *options, "--block-size", BLOCK, status=3)
+    assert_same_data(out, tmp_path / "plain")
+    source.write_bytes(STACK[:taken].tobytes())
+    refused = penstock("ingest", source, "--to", tmp_path / "integers", "--follow", *options[:4],
+                       "--dtype", "uint16", *options[6:], status=2)
+    assert "integers cannot be NaN" in refused.stderr

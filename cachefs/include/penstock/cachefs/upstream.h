@@ -5,8 +5,7 @@
 // - Paths are relative to the root of the store, '/'-separated, without "." and ".."; "" is the
 //   root. They are resolved anew by every call: a store that vanishes and returns just works again.
 // - Every call may block for as long as the store does and is therefore made on worker threads
-// only;
-//   the cache bounds how long anybody waits for it.
+//   only; the cache bounds how long anybody waits for it.
 // - kNotFound means that the store answered and the path is not there. A store that is itself gone
 //   gives kIo (or another kind), never kNotFound.
 // - All functions are thread-safe.
@@ -43,6 +42,16 @@ struct UpstreamSpace {
   uint64_t free_files = 0;
 };
 
+// A file that was opened: what its path named then, also after another file took the name (the
+// sidecars of a growing dataset are replaced while readers have them open).
+class UpstreamFile {
+ public:
+  virtual ~UpstreamFile() = default;
+  virtual Result<struct stat> Stat() = 0;
+  // As Upstream::Read.
+  virtual Result<size_t> Read(uint64_t offset, std::span<std::byte> destination) = 0;
+};
+
 class Upstream {
  public:
   virtual ~Upstream() = default;
@@ -54,6 +63,7 @@ class Upstream {
   // Reads up to destination.size() bytes; fewer only at the end of the file.
   virtual Result<size_t> Read(const std::string& path, uint64_t offset,
                               std::span<std::byte> destination) = 0;
+  virtual Result<std::shared_ptr<UpstreamFile>> Open(const std::string& path) = 0;
   virtual Result<UpstreamSpace> Space() = 0;
   // For people: the directory or address.
   virtual std::string Name() const = 0;
