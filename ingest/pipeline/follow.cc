@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "ingest/pipeline/describe.h"
@@ -22,6 +24,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Those whose Refresh finds frames that have come since.
+constexpr std::array<std::string_view, 2> kFormatsThatGrow = {"mib", "raw"};
 // How often the files are looked at, at most and at least.
 constexpr std::chrono::milliseconds kShortestPause{20};
 constexpr std::chrono::milliseconds kLongestPause{1000};
@@ -84,6 +88,16 @@ IngestOptions FollowingOptions(const IngestOptions& options) {
   IngestOptions following = options;
   if (following.missing != MissingPolicy::kNan) following.missing = MissingPolicy::kZero;
   return following;
+}
+
+Status RefuseWhatCannotGrow(const IngestPlan& plan) {
+  const std::string& format = plan.source->description().format;
+  if (std::ranges::find(kFormatsThatGrow, format) != kFormatsThatGrow.end()) return Status::Ok();
+  return Error::InvalidArgument("this format cannot be followed")
+      .In(plan.source_path.string())
+      .Expected("a source that grows frame by frame: MIB, raw")
+      .Found(format)
+      .Advice("ingest it without --follow, or let 'penstock watch' take it, once it is complete");
 }
 
 Status RefuseUnknownScan(const IngestPlan& plan) {
@@ -371,7 +385,10 @@ Result<IngestPlan> PlanFollow(const std::filesystem::path& source_path,
   for (;;) {
     auto plan = PlanIngest(source_path, following);
     Status known;
-    if (plan.ok()) known = RefuseUnknownScan(*plan);
+    if (plan.ok()) {
+      PENSTOCK_RETURN_IF_ERROR(RefuseWhatCannotGrow(*plan));
+      known = RefuseUnknownScan(*plan);
+    }
     if (plan.ok() && known.ok()) return plan;
     const auto now = Clock::now();
     const auto grace = std::min<std::chrono::milliseconds>(follow.quiet, kHeaderGrace);
