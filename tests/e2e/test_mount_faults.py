@@ -4,6 +4,7 @@ changed: right bytes or an error."""
 import contextlib
 import errno
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -118,6 +119,14 @@ def test_store_that_vanishes_and_returns(penstock, store, places):
         assert_same_tree(store, point)
 
 
+def stop(pid):
+    """All threads: one that has not noticed yet would still answer."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = pathlib.Path(f"/proc/{pid}/task")
+    assert wait_for(lambda: all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+                                for thread in threads.iterdir()))
+
+
 def test_store_that_stalls(penstock, store, tmp_path):
     """The store is itself a mount, whose daemon is stopped: every call into it hangs."""
     slow = Mount(penstock, store, tmp_path / "slow", tmp_path / "slow_cache")
@@ -129,7 +138,7 @@ def test_store_that_stalls(penstock, store, tmp_path):
             expected = (store / BLOCK.format(0)).read_bytes()
             with open(point / BLOCK.format(0), "rb", buffering=0) as file:
                 os.stat(point / "raw")
-                os.kill(stopped, signal.SIGSTOP)
+                stop(stopped)
                 time.sleep(1.1)
                 threads_before = len(os.listdir(f"/proc/{mount.pid()}/task"))
                 for attempt in (lambda: os.pread(file.fileno(), 100, EXTENT),
@@ -153,7 +162,7 @@ def test_store_that_stalls(penstock, store, tmp_path):
             assert wait_for(lambda: penstock("evict", point) and mount.status()["cached_blocks"] == 0)
             pid = mount.pid()
             with open(point / BLOCK.format(0), "rb", buffering=0) as file:
-                os.kill(stopped, signal.SIGSTOP)
+                stop(stopped)
                 with pytest.raises(OSError):
                     os.pread(file.fileno(), 100, 0)
             os.kill(pid, signal.SIGTERM)
