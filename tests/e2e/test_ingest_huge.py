@@ -75,7 +75,7 @@ def test_memory_is_bounded_whatever_the_size(penstock, tmp_path, holes, make):
         assert not image_key(out).any()
         size = sum(p.stat().st_size for p in blocks_of(out))
         assert size >= frames * frame_bytes
-        assert allocated(out) < size // 50 + (64 << 20), "the disk was written after all"
+        assert allocated(out) < size // 20, "frames were written to the disk after all"
         verified = peak_memory(penstock, "verify", out)
         print(f"\n{make.__name__}: {size / GIB:.1f} GiB in {seconds:.0f} s; peak memory "
               f"{looked >> 20} MiB to look, {peak >> 20} MiB to ingest, {verified >> 20} MiB to verify")
