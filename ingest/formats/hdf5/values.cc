@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-
 #include "ingest/formats/hdf5/container.h"
 
 namespace penstock::ingest::hdf5 {
