@@ -96,6 +96,17 @@ class DirectoryUpstream final : public Upstream {
         std::make_shared<OpenedFile>(std::move(fd), FullPath(path)));
   }
 
+  Result<size_t> ReadUnchanged(const std::string& path, const FileIdentity& identity,
+                               uint64_t offset, std::span<std::byte> destination) override {
+    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenAt(path, kForReading));
+    PENSTOCK_RETURN_IF_ERROR(CheckUnchanged(fd, path, identity));
+    PENSTOCK_ASSIGN_OR_RETURN(const size_t count,
+                              ReadSome(fd.get(), offset, destination, FullPath(path)));
+    // A writer that came between is seen by the times that it leaves.
+    PENSTOCK_RETURN_IF_ERROR(CheckUnchanged(fd, path, identity));
+    return count;
+  }
+
   Result<UpstreamSpace> Space() override {
     struct statvfs status {};
     if (statvfs(root_.c_str(), &status) != 0) return Failure("cannot stat the store", "");
@@ -145,6 +156,14 @@ class DirectoryUpstream final : public Upstream {
     const int fd = openat(parent_fd.get(), name.c_str(), flags | O_CLOEXEC);
     if (fd < 0) return OpenFailure(path);
     return FileDescriptor(fd);
+  }
+
+  Status CheckUnchanged(const FileDescriptor& fd, const std::string& path,
+                        const FileIdentity& identity) const {
+    struct stat status {};
+    if (fstat(fd.get(), &status) != 0) return Failure("cannot stat", path);
+    if (IdentityOf(status) == identity) return {};
+    return Error::FromErrno(ESTALE, "the file has changed").In(FullPath(path).string());
   }
 
   Error OpenFailure(const std::string& path) const {

@@ -83,6 +83,12 @@ class FaultyUpstream final : public Upstream {
     };
     return std::shared_ptr<UpstreamFile>(std::make_shared<File>(*this, path));
   }
+  Result<size_t> ReadUnchanged(const std::string& path, const FileIdentity& identity,
+                               uint64_t offset, std::span<std::byte> destination) override {
+    PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, Stat(path));
+    if (!(IdentityOf(status) == identity)) return Error::FromErrno(ESTALE, "changed").In(path);
+    return Read(path, offset, destination);
+  }
   Result<UpstreamSpace> Space() override { return UpstreamSpace{}; }
   std::string Name() const override { return "memory"; }
 

@@ -64,6 +64,10 @@ class Upstream {
   virtual Result<size_t> Read(const std::string& path, uint64_t offset,
                               std::span<std::byte> destination) = 0;
   virtual Result<std::shared_ptr<UpstreamFile>> Open(const std::string& path) = 0;
+  // As Read, of the state of the file that `identity` (IdentityOf what Stat gave) names: where the
+  // path stands for another state before or after the bytes were read, system_errno() is ESTALE.
+  virtual Result<size_t> ReadUnchanged(const std::string& path, const FileIdentity& identity,
+                                       uint64_t offset, std::span<std::byte> destination) = 0;
   virtual Result<UpstreamSpace> Space() = 0;
   // For people: the directory or address.
   virtual std::string Name() const = 0;
