@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <thread>
 
@@ -171,6 +172,7 @@ Json Daemon::DescribeStatus() const {
   status["read_only_view_reason"] = directory_.view_failure();
   status["cached_bytes"] = cache_.bytes();
   status["cached_blocks"] = cache_.block_count();
+  status["inventory_done"] = cache_.inventory_done();
   if (cache_.limits().cache_bytes == UINT64_MAX) {
     status["limit_bytes"] = nullptr;
   } else {
@@ -198,7 +200,8 @@ Json Daemon::DescribeStatus() const {
   std::map<std::string, size_t> blocks_of_dataset;
   for (const auto& view : registry_.Known()) blocks_of_dataset[view->path] = view->blocks.size();
   Json datasets = Json::array();
-  for (const auto& [path, residency] : cache_.Datasets()) {
+  const DatasetSums sums = cache_.Datasets();
+  for (const auto& [path, residency] : std::map(sums.begin(), sums.end())) {
     Json dataset = {{"dataset", path},
                     {"complete_blocks", residency.complete_blocks},
                     {"partial_blocks", residency.partial_blocks},

@@ -60,34 +60,6 @@ BlockCache::BlockCache(const CacheDirectory& directory, ReplicaStore& store,
 
 BlockCache::~BlockCache() { Stop(std::chrono::milliseconds(0)); }
 
-void BlockCache::TakeInventory() {
-  const std::lock_guard lock(mutex_);
-  const Status listed = directory_.ForEachBlock([&](const std::string& id, uint64_t bytes) {
-    eviction_.Insert(id, bytes);
-    holdings_[id] = {};
-  });
-  if (!listed.ok()) spdlog::error("{}", listed.error().ToString());
-  std::vector<std::string> without_file;
-  store_.ForEach([&](const std::string& id, const ReplicaRecord& record) {
-    const auto holding = holdings_.find(id);
-    if (holding == holdings_.end()) {
-      without_file.push_back(id);
-      return;
-    }
-    ExtentMap extents(static_cast<int64_t>(record.extents.size()) * 4);
-    extents.FromHex(record.extents);
-    holding->second = {.dataset = record.dataset,
-                       .block = record.block,
-                       .extents_present = extents.present(),
-                       .complete = record.complete};
-  });
-  for (const std::string& id : without_file) {
-    if (const Status removed = store_.Remove(id); !removed.ok()) {
-      spdlog::error("{}", removed.error().ToString());
-    }
-  }
-}
-
 ReplicaPin BlockCache::Pin(const std::shared_ptr<const BlockSource>& source) {
   const std::lock_guard lock(mutex_);
   std::shared_ptr<Replica>& replica = replicas_[source->id];
@@ -108,13 +80,14 @@ void BlockCache::Unpin(const std::shared_ptr<Replica>& replica) {
 
 void BlockCache::Load(Replica& replica) {
   const BlockSource& source = *replica.source;
-  if (!eviction_.Contains(source.id)) return;
-  Holding& holding = holdings_[source.id];
-  holding.dataset = source.dataset;
-  holding.block = source.block;
+  if (!eviction_.Contains(source.id) && !FindUnlistedLocked(source.id)) return;
 
   const auto record = store_.Get(source.id);
   const auto identity = IdentifyFile(directory_.BlockPath(source.id));
+  if (!identity.ok() && identity.error().kind() == ErrorKind::kNotFound) {
+    ForgetRecordLocked(source.id);
+    return;
+  }
   const bool trusted = record && identity.ok() && record->generation == source.generation &&
                        record->block == source.block && identity->size == source.file_bytes &&
                        SameFile(record->identity, *identity) &&
@@ -122,10 +95,12 @@ void BlockCache::Load(Replica& replica) {
   if (!trusted) {
     spdlog::info("{}: the local replica has no matching record and is verified again", source.path);
     LoadUnverified(replica);
-    holding.complete = false;
-    holding.extents_present = 0;
+    holdings_.Set(source.id, source.dataset, source.block, /*extents_present=*/0,
+                  /*complete=*/false, /*confirmed=*/true);
     return;
   }
+  holdings_.Set(source.id, source.dataset, source.block, replica.extents.present(),
+                record->complete, /*confirmed=*/true);
   auto opened = record->complete ? directory_.OpenReadOnly(source.id)
                                  : directory_.OpenForFilling(source.id, source.file_bytes);
   if (!opened.ok()) {
@@ -316,9 +291,9 @@ ResidencyDetail BlockCache::ResidencyOf(const BlockSource& source) const {
     const std::lock_guard replica_lock(loaded->second->mutex);
     detail.extents_present = loaded->second->extents.present();
     complete = loaded->second->complete;
-  } else if (const auto held = holdings_.find(source.id); held != holdings_.end()) {
-    detail.extents_present = held->second.extents_present;
-    complete = held->second.complete;
+  } else if (const Holding* const held = holdings_.Find(source.id)) {
+    detail.extents_present = held->extents_present;
+    complete = held->complete;
   }
   if (complete) {
     detail.residency = Residency::kComplete;
@@ -338,19 +313,15 @@ size_t BlockCache::block_count() const {
   return eviction_.size();
 }
 
-std::map<std::string, DatasetResidency> BlockCache::Datasets() const {
+DatasetSums BlockCache::Datasets() const {
   const std::lock_guard lock(mutex_);
-  std::map<std::string, DatasetResidency> datasets;
-  for (const auto& [id, holding] : holdings_) {
-    DatasetResidency& dataset = datasets[holding.dataset];
-    dataset.bytes += eviction_.BytesOf(id);
-    ++(holding.complete ? dataset.complete_blocks : dataset.partial_blocks);
-  }
-  return datasets;
+  return holdings_.datasets();
 }
 
 bool BlockCache::Stop(std::chrono::milliseconds patience) {
-  const bool drained = fetchers_.Stop(patience);
+  inventory_stops_ = true;
+  const bool listed = inventory_worker_.Stop(patience);
+  const bool drained = fetchers_.Stop(patience) && listed;
   std::vector<std::shared_ptr<Replica>> loaded;
   {
     const std::lock_guard lock(mutex_);

@@ -11,6 +11,7 @@
 #ifndef PENSTOCK_CACHEFS_CACHE_BLOCK_CACHE_H_
 #define PENSTOCK_CACHEFS_CACHE_BLOCK_CACHE_H_
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -25,6 +26,7 @@
 #include "cachefs/cache/cache_directory.h"
 #include "cachefs/cache/counters.h"
 #include "cachefs/cache/deadline_watch.h"
+#include "cachefs/cache/holding_table.h"
 #include "cachefs/cache/replica.h"
 #include "cachefs/cache/s3_fifo.h"
 #include "cachefs/cache/worker_pool.h"
@@ -47,12 +49,6 @@ struct ResidencyDetail {
   Residency residency = Residency::kAbsent;
   int64_t extents_present = 0;
   int64_t extents = 0;
-};
-
-struct DatasetResidency {
-  int64_t complete_blocks = 0;
-  int64_t partial_blocks = 0;
-  uint64_t bytes = 0;
 };
 
 class BlockCache {
@@ -108,7 +104,9 @@ class BlockCache {
 
   uint64_t bytes() const;
   size_t block_count() const;
-  std::map<std::string, DatasetResidency> Datasets() const;
+  DatasetSums Datasets() const;
+  // False while the cache directory is still being compared with the records.
+  bool inventory_done() const;
   const CacheLimits& limits() const { return options_.limits; }
 
   // No more fetches; the state of incomplete replicas is written down. False where a worker is
@@ -117,15 +115,15 @@ class BlockCache {
 
  private:
   struct ReadRequest;
-  // What the cache directory holds, by replica id, for those not loaded as a Replica, too.
-  struct Holding {
-    std::string dataset;  // "" where no record tells
-    int64_t block = -1;
-    int64_t extents_present = 0;
-    bool complete = false;
-  };
 
+  // inventory.cc. What the records say is known when the constructor returns; that it lies in the
+  // cache directory, and what lies there without a record, is found out in the background.
   void TakeInventory();
+  void CompareWithDirectory();
+  // mutex_ is held. Whether a replica file is there that the comparison has not come to yet.
+  bool FindUnlistedLocked(const std::string& id);
+  // mutex_ is held. Sets the bytes that a replica takes of the disk.
+  void SetBytesLocked(const std::string& id, uint64_t bytes);
   void Load(Replica& replica);
   void LoadUnverified(Replica& replica) const;
   void Unpin(const std::shared_ptr<Replica>& replica);
@@ -164,6 +162,8 @@ class BlockCache {
   void ReturnSpace(const BlockSource& source, uint64_t bytes);
   bool EvictOneLocked(const std::string& except);
   void ForgetLocked(const std::string& id);
+  // Of a replica whose file is gone.
+  void ForgetRecordLocked(const std::string& id);
 
   const CacheDirectory& directory_;
   ReplicaStore& store_;
@@ -175,10 +175,14 @@ class BlockCache {
 
   mutable std::mutex mutex_;  // taken before Replica::mutex, never after
   std::unordered_map<std::string, std::shared_ptr<Replica>> replicas_;
-  std::unordered_map<std::string, Holding> holdings_;
+  HoldingTable holdings_;  // for those not loaded as a Replica, too
   S3Fifo eviction_;
+  bool inventory_done_ = false;
+  std::atomic<bool> inventory_stops_{false};
 
-  WorkerPool fetchers_;  // last: its threads use everything above
+  // Last: their threads use everything above.
+  WorkerPool fetchers_;
+  WorkerPool inventory_worker_{1};
 };
 
 }  // namespace penstock::cachefs

@@ -1,5 +1,6 @@
 #include "cachefs/cache/cache_directory.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
@@ -10,6 +11,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <memory>
+#include <string_view>
 #include <system_error>
 
 namespace penstock::cachefs {
@@ -19,7 +22,12 @@ namespace {
 constexpr char kMarkerName[] = "penstock-cache.json";
 constexpr char kMarkerText[] = "{\"penstock_cache\": 1}\n";
 constexpr size_t kIdDigits = 32;
+constexpr size_t kFolderDigits = 2;
 constexpr uint64_t kStatBlockBytes = 512;
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const { closedir(directory); }
+};
 
 // A marked cache, or an empty directory that becomes one.
 Status ClaimDirectory(const std::filesystem::path& path) {
@@ -87,7 +95,7 @@ void CacheDirectory::MakeReadOnlyView() {
 }
 
 std::filesystem::path CacheDirectory::BlockPath(const std::string& id) const {
-  return path_ / "blocks" / id.substr(0, 2) / id;
+  return path_ / "blocks" / id.substr(0, kFolderDigits) / id;
 }
 
 Result<FileDescriptor> CacheDirectory::OpenForFilling(const std::string& id, uint64_t bytes) const {
@@ -111,7 +119,7 @@ Result<FileDescriptor> CacheDirectory::OpenForFilling(const std::string& id, uin
 
 Result<FileDescriptor> CacheDirectory::OpenReadOnly(const std::string& id) const {
   if (!view_.valid()) return OpenFile(BlockPath(id), O_RDONLY | O_NOFOLLOW);
-  const std::string relative = "blocks/" + id.substr(0, 2) + "/" + id;
+  const std::string relative = "blocks/" + id.substr(0, kFolderDigits) + "/" + id;
   const int fd = openat(view_.get(), relative.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
   if (fd < 0) return Error::FromErrno(errno, "cannot open").In(BlockPath(id).string());
   return FileDescriptor(fd);
@@ -124,22 +132,35 @@ Status CacheDirectory::Remove(const std::string& id) const {
   return {};
 }
 
-Status CacheDirectory::ForEachBlock(
-    const std::function<void(const std::string& id, uint64_t bytes)>& visit) const {
+Status CacheDirectory::ForEachFolder(
+    const std::function<bool(const std::vector<std::string>& ids)>& visit) const {
   std::error_code failure;
-  std::filesystem::recursive_directory_iterator entry(path_ / "blocks", failure);
-  for (; !failure && entry != std::filesystem::recursive_directory_iterator();
-       entry.increment(failure)) {
-    const std::string name = entry->path().filename().string();
-    struct stat status {};
-    if (lstat(entry->path().c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
-    if (name.size() != kIdDigits || BlockPath(name) != entry->path()) continue;
-    visit(name, static_cast<uint64_t>(status.st_blocks) * kStatBlockBytes);
+  std::filesystem::directory_iterator folder(path_ / "blocks", failure);
+  for (; !failure && folder != std::filesystem::directory_iterator(); folder.increment(failure)) {
+    const std::string prefix = folder->path().filename().string();
+    if (prefix.size() != kFolderDigits) continue;
+    const std::unique_ptr<DIR, CloseDirectory> directory(opendir(folder->path().c_str()));
+    if (!directory) {
+      if (errno == ENOTDIR) continue;
+      return Error::FromErrno(errno, "cannot list").In(folder->path().string());
+    }
+    std::vector<std::string> ids;
+    while (const dirent* const entry = readdir(directory.get())) {
+      const std::string_view name = entry->d_name;
+      if (name.size() == kIdDigits && name.starts_with(prefix)) ids.emplace_back(name);
+    }
+    if (!visit(ids)) return {};
   }
   if (failure) {
     return Error::FromErrno(failure.value(), "cannot list").In((path_ / "blocks").string());
   }
   return {};
+}
+
+std::optional<uint64_t> CacheDirectory::AllocatedBytes(const std::string& id) const {
+  struct stat status {};
+  if (lstat(BlockPath(id).c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
+  return static_cast<uint64_t>(status.st_blocks) * kStatBlockBytes;
 }
 
 Result<CacheDirectory::Space> CacheDirectory::DiskSpace() const {

@@ -328,10 +328,8 @@ void BlockCache::Finish(const ReplicaPin& replica) {
     replica->complete = finished.ok();
     replica->finishing = false;
     waiters.swap(replica->completion_waiters);
-    holdings_[source.id] = {.dataset = source.dataset,
-                            .block = source.block,
-                            .extents_present = replica->extents.present(),
-                            .complete = replica->complete};
+    holdings_.Set(source.id, source.dataset, source.block, replica->extents.present(),
+                  replica->complete, /*confirmed=*/true);
   }
   if (finished.ok() && on_complete_) on_complete_(source);
   for (const CompletionCallback& waiter : waiters) waiter(finished);

@@ -1,5 +1,7 @@
 #include "cachefs/cache/extent_map.h"
 
+#include <bit>
+
 namespace penstock::cachefs {
 
 namespace {
@@ -60,6 +62,15 @@ bool ExtentMap::FromHex(std::string_view digits) {
         present[extent] ? ExtentState::kPresent : ExtentState::kAbsent);
   }
   return true;
+}
+
+int64_t ExtentMap::CountPresent(std::string_view digits) {
+  int64_t present = 0;
+  for (const char digit : digits) {
+    const int value = DigitValue(digit);
+    if (value > 0) present += std::popcount(static_cast<unsigned>(value));
+  }
+  return present;
 }
 
 }  // namespace penstock::cachefs

@@ -37,6 +37,8 @@ class ExtentMap {
   std::string ToHex() const;
   // False, and no change, where the text does not fit this map.
   bool FromHex(std::string_view digits);
+  // How many extents such digits say are present.
+  static int64_t CountPresent(std::string_view digits);
 
  private:
   std::vector<ExtentState> states_;

@@ -5,11 +5,12 @@
 namespace penstock::cachefs {
 
 void S3Fifo::Insert(const std::string& key, uint64_t bytes) {
-  if (entries_.contains(key)) {
+  const auto [inserted, is_new] = entries_.try_emplace(key);
+  if (!is_new) {
     Resize(key, bytes);
     return;
   }
-  Entry entry;
+  Entry& entry = inserted->second;
   entry.bytes = bytes;
   const auto ghost = ghost_places_.find(key);
   entry.in_main = ghost != ghost_places_.end();
@@ -18,9 +19,8 @@ void S3Fifo::Insert(const std::string& key, uint64_t bytes) {
     ghost_places_.erase(ghost);
   }
   Queue& queue = QueueOf(entry);
-  entry.place = queue.keys.insert(queue.keys.end(), key);
+  entry.place = queue.keys.insert(queue.keys.end(), &inserted->first);
   queue.bytes += bytes;
-  entries_.emplace(key, entry);
 }
 
 void S3Fifo::Resize(const std::string& key, uint64_t bytes) {
@@ -55,7 +55,7 @@ std::optional<std::string> S3Fifo::EvictFromSmall(
     const std::function<bool(const std::string&)>& evictable) {
   // Every key is looked at once: it is promoted, passed over or chosen.
   for (size_t left = small_.keys.size(); left > 0; --left) {
-    const std::string key = small_.keys.front();
+    const std::string key = *small_.keys.front();
     Entry& entry = entries_.at(key);
     if (entry.uses > 1) {
       entry.uses = 0;
@@ -75,7 +75,7 @@ std::optional<std::string> S3Fifo::EvictFromMain(
     const std::function<bool(const std::string&)>& evictable) {
   // Each round lowers the count of every used key, so kMaximumUses + 1 rounds see all at zero.
   for (size_t left = main_.keys.size() * (kMaximumUses + 1); left > 0; --left) {
-    const std::string key = main_.keys.front();
+    const std::string key = *main_.keys.front();
     Entry& entry = entries_.at(key);
     if (entry.uses > 0) {
       --entry.uses;

@@ -31,6 +31,7 @@ class S3Fifo {
   // none. Keys that were passed over go to the back of their queue.
   std::optional<std::string> Evict(const std::function<bool(const std::string&)>& evictable);
 
+  void Reserve(size_t keys) { entries_.reserve(keys); }
   uint64_t bytes() const { return small_.bytes + main_.bytes; }
   size_t size() const { return entries_.size(); }
   uint64_t BytesOf(const std::string& key) const {
@@ -43,14 +44,14 @@ class S3Fifo {
   static constexpr int kMaximumUses = 3;
 
   struct Queue {
-    std::list<std::string> keys;  // oldest at the front
+    std::list<const std::string*> keys;  // those of `entries_`; oldest at the front
     uint64_t bytes = 0;
   };
   struct Entry {
     uint64_t bytes = 0;
     int uses = 0;
     bool in_main = false;
-    std::list<std::string>::iterator place;
+    std::list<const std::string*>::iterator place;
   };
 
   std::optional<std::string> EvictFromSmall(

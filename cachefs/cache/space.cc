@@ -21,17 +21,18 @@ bool BlockCache::ReserveSpace(const BlockSource& source, uint64_t bytes) {
   }
   // An extent that is fetched a second time takes no more room than the file has.
   const uint64_t held = eviction_.BytesOf(source.id);
-  eviction_.Insert(source.id, std::max(held, std::min(held + bytes, source.file_bytes)));
-  Holding& holding = holdings_[source.id];
-  holding.dataset = source.dataset;
-  holding.block = source.block;
+  if (holdings_.Find(source.id) == nullptr) {
+    holdings_.Set(source.id, source.dataset, source.block, /*extents_present=*/0,
+                  /*complete=*/false, /*confirmed=*/true);
+  }
+  SetBytesLocked(source.id, std::max(held, std::min(held + bytes, source.file_bytes)));
   return true;
 }
 
 void BlockCache::ReturnSpace(const BlockSource& source, uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   const uint64_t held = eviction_.BytesOf(source.id);
-  eviction_.Resize(source.id, held > bytes ? held - bytes : 0);
+  if (eviction_.Contains(source.id)) SetBytesLocked(source.id, held > bytes ? held - bytes : 0);
 }
 
 bool BlockCache::EvictOneLocked(const std::string& except) {
@@ -60,7 +61,7 @@ bool BlockCache::Evict(const std::string& id) {
 
 void BlockCache::ForgetLocked(const std::string& id) {
   replicas_.erase(id);
-  holdings_.erase(id);
+  holdings_.Erase(id);
   // First the record: a record without its file claims nothing after a crash either way, but a file
   // without its record is only verified again.
   if (const Status removed = store_.Remove(id); !removed.ok()) {

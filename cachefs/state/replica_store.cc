@@ -9,7 +9,6 @@
 #include <cstdarg>
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
 
@@ -17,42 +16,7 @@ namespace penstock::cachefs {
 
 namespace {
 
-using Json = nlohmann::json;
-
-std::string Encode(const ReplicaRecord& record) {
-  const Json json = {{"dataset", record.dataset},
-                     {"generation", record.generation},
-                     {"block", record.block},
-                     {"complete", record.complete},
-                     {"extents", record.extents},
-                     {"device", record.identity.device},
-                     {"inode", record.identity.inode},
-                     {"size", record.identity.size},
-                     {"mtime_ns", record.identity.mtime_ns},
-                     {"ctime_ns", record.identity.ctime_ns}};
-  // Names of datasets are bytes, not always UTF-8.
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-std::optional<ReplicaRecord> Decode(const std::string& text) {
-  try {
-    const Json json = Json::parse(text);
-    ReplicaRecord record;
-    json.at("dataset").get_to(record.dataset);
-    json.at("generation").get_to(record.generation);
-    json.at("block").get_to(record.block);
-    json.at("complete").get_to(record.complete);
-    json.at("extents").get_to(record.extents);
-    json.at("device").get_to(record.identity.device);
-    json.at("inode").get_to(record.identity.inode);
-    json.at("size").get_to(record.identity.size);
-    json.at("mtime_ns").get_to(record.identity.mtime_ns);
-    json.at("ctime_ns").get_to(record.identity.ctime_ns);
-    return record;
-  } catch (const Json::exception&) {
-    return std::nullopt;
-  }
-}
+constexpr size_t kScanReadAhead = size_t{2} << 20;
 
 // RocksDB's own log file lies beside the database: on a full cache disk writing to it fails, and
 // RocksDB builds with assertions abort the process on the write after that. What matters goes to
@@ -117,13 +81,13 @@ Result<ReplicaStore> ReplicaStore::Open(const std::filesystem::path& directory) 
 std::optional<ReplicaRecord> ReplicaStore::Get(const std::string& id) const {
   std::string text;
   if (!state_->database->Get(rocksdb::ReadOptions(), id, &text).ok()) return std::nullopt;
-  return Decode(text);
+  return DecodeRecord(text);
 }
 
 Status ReplicaStore::Put(const std::string& id, const ReplicaRecord& record, bool sync) {
   rocksdb::WriteOptions options;
   options.sync = sync;
-  const rocksdb::Status status = state_->database->Put(options, id, Encode(record));
+  const rocksdb::Status status = state_->database->Put(options, id, EncodeRecord(record));
   if (!status.ok()) return state_->Failure(status);
   return {};
 }
@@ -134,12 +98,20 @@ Status ReplicaStore::Remove(const std::string& id) {
   return {};
 }
 
+size_t ReplicaStore::EstimateSize() const {
+  uint64_t records = 0;
+  state_->database->GetIntProperty("rocksdb.estimate-num-keys", &records);
+  return records;
+}
+
 void ReplicaStore::ForEach(
     const std::function<void(const std::string& id, const ReplicaRecord&)>& visit) const {
-  const std::unique_ptr<rocksdb::Iterator> entry(
-      state_->database->NewIterator(rocksdb::ReadOptions()));
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  options.readahead_size = kScanReadAhead;
+  const std::unique_ptr<rocksdb::Iterator> entry(state_->database->NewIterator(options));
   for (entry->SeekToFirst(); entry->Valid(); entry->Next()) {
-    if (const auto record = Decode(entry->value().ToString())) {
+    if (const auto record = DecodeRecord(entry->value().ToStringView())) {
       visit(entry->key().ToString(), *record);
     }
   }

@@ -15,19 +15,10 @@
 #include <optional>
 #include <string>
 
-#include "penstock/base/file.h"
+#include "cachefs/state/replica_record.h"
 #include "penstock/base/result.h"
 
 namespace penstock::cachefs {
-
-struct ReplicaRecord {
-  std::string dataset;
-  std::string generation;
-  int64_t block = 0;
-  bool complete = false;
-  std::string extents;    // ExtentMap::ToHex
-  FileIdentity identity;  // of the replica file when the record was written
-};
 
 class ReplicaStore {
  public:
@@ -42,6 +33,8 @@ class ReplicaStore {
   // `sync`: the record survives a power loss when Put returns.
   Status Put(const std::string& id, const ReplicaRecord& record, bool sync);
   Status Remove(const std::string& id);
+  // About how many records there are.
+  size_t EstimateSize() const;
   void ForEach(const std::function<void(const std::string& id, const ReplicaRecord&)>& visit) const;
 
  private:

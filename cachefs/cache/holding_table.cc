@@ -1,0 +1,76 @@
+#include "cachefs/cache/holding_table.h"
+
+namespace penstock::cachefs {
+
+void HoldingTable::Set(const std::string& id, const std::string& dataset, int64_t block,
+                       int64_t extents_present, bool complete, bool confirmed) {
+  Holding& holding = holdings_[id];
+  const Holding before = holding;
+  if (before.sums != nullptr) Discount(before);
+  if (before.sums == nullptr || before.sums->first != dataset) {
+    holding.sums = &*datasets_.try_emplace(dataset).first;
+  }
+  holding.block = block;
+  holding.extents_present = static_cast<int32_t>(extents_present);
+  holding.complete = complete;
+  holding.confirmed = confirmed;
+  Count(holding);
+  if (before.sums != nullptr) DropEmpty(before);
+}
+
+void HoldingTable::SetBytes(const std::string& id, uint64_t bytes) {
+  const auto found = holdings_.find(id);
+  if (found == holdings_.end()) return;
+  Holding& holding = found->second;
+  holding.sums->second.bytes = holding.sums->second.bytes - holding.bytes + bytes;
+  holding.bytes = bytes;
+}
+
+bool HoldingTable::Confirm(const std::string& id) {
+  const auto found = holdings_.find(id);
+  if (found == holdings_.end()) return false;
+  found->second.confirmed = true;
+  return true;
+}
+
+void HoldingTable::Erase(const std::string& id) {
+  const auto found = holdings_.find(id);
+  if (found == holdings_.end()) return;
+  Discount(found->second);
+  DropEmpty(found->second);
+  holdings_.erase(found);
+}
+
+const Holding* HoldingTable::Find(const std::string& id) const {
+  const auto found = holdings_.find(id);
+  return found == holdings_.end() ? nullptr : &found->second;
+}
+
+std::vector<std::string> HoldingTable::Unconfirmed() const {
+  std::vector<std::string> ids;
+  for (const auto& [id, holding] : holdings_) {
+    if (!holding.confirmed) ids.push_back(id);
+  }
+  return ids;
+}
+
+void HoldingTable::Count(const Holding& holding) {
+  DatasetResidency& sums = holding.sums->second;
+  ++(holding.complete ? sums.complete_blocks : sums.partial_blocks);
+  sums.bytes += holding.bytes;
+}
+
+void HoldingTable::Discount(const Holding& holding) {
+  DatasetResidency& sums = holding.sums->second;
+  --(holding.complete ? sums.complete_blocks : sums.partial_blocks);
+  sums.bytes -= holding.bytes;
+}
+
+void HoldingTable::DropEmpty(const Holding& holding) {
+  const DatasetResidency& sums = holding.sums->second;
+  if (sums.complete_blocks == 0 && sums.partial_blocks == 0) {
+    datasets_.erase(datasets_.find(holding.sums->first));
+  }
+}
+
+}  // namespace penstock::cachefs

@@ -1,0 +1,36 @@
+// ReplicaRecord and its bytes in the database.
+//
+// The encoding is read a million times when a daemon starts on a large cache, so it is binary: a
+// version byte, then the fields in the order of the struct; numbers are little-endian base-128
+// varints (zigzag where they are signed), texts a length and their bytes. New fields are only ever
+// appended: a record that ends before them leaves them as they are by default. Records of the first
+// version of penstock were JSON and are still read.
+
+#ifndef PENSTOCK_CACHEFS_STATE_REPLICA_RECORD_H_
+#define PENSTOCK_CACHEFS_STATE_REPLICA_RECORD_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "penstock/base/file.h"
+
+namespace penstock::cachefs {
+
+struct ReplicaRecord {
+  std::string dataset;
+  std::string generation;
+  int64_t block = 0;
+  bool complete = false;
+  std::string extents;    // ExtentMap::ToHex
+  FileIdentity identity;  // of the replica file when the record was written
+};
+
+std::string EncodeRecord(const ReplicaRecord& record);
+// Nothing where the bytes are no record.
+std::optional<ReplicaRecord> DecodeRecord(std::string_view bytes);
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_CACHEFS_STATE_REPLICA_RECORD_H_

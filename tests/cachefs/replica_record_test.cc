@@ -1,0 +1,60 @@
+#include "cachefs/state/replica_record.h"
+
+#include <gtest/gtest.h>
+
+namespace penstock::cachefs {
+
+namespace {
+
+ReplicaRecord Example() {
+  return {.dataset =
+              "proposal/sc\xFF"
+              "an",  // a name is bytes
+          .generation = "0123456789abcdef",
+          .block = -1,
+          .complete = true,
+          .extents = "ff3",
+          .identity = {.device = 1,
+                       .inode = UINT64_MAX,
+                       .size = uint64_t{1} << 40,
+                       .mtime_ns = -5,
+                       .ctime_ns = INT64_MAX}};
+}
+
+TEST(ReplicaRecord, ComesBackAsItWas) {
+  const ReplicaRecord record = Example();
+  const auto decoded = DecodeRecord(EncodeRecord(record));
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(decoded->dataset, record.dataset);
+  EXPECT_EQ(decoded->generation, record.generation);
+  EXPECT_EQ(decoded->block, record.block);
+  EXPECT_EQ(decoded->complete, record.complete);
+  EXPECT_EQ(decoded->extents, record.extents);
+  EXPECT_TRUE(decoded->identity == record.identity);
+}
+
+TEST(ReplicaRecord, ReadsTheFirstVersion) {
+  const auto decoded =
+      DecodeRecord(R"({"dataset":"scan","generation":"g","block":3,"complete":false,"extents":"7",)"
+                   R"("device":1,"inode":2,"size":3,"mtime_ns":4,"ctime_ns":5})");
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(decoded->dataset, "scan");
+  EXPECT_EQ(decoded->block, 3);
+  EXPECT_FALSE(decoded->complete);
+  EXPECT_EQ(decoded->identity.ctime_ns, 5);
+}
+
+TEST(ReplicaRecord, IsNoneWhereItIsCutOffAnywhere) {
+  const std::string bytes = EncodeRecord(Example());
+  for (size_t length = 0; length < bytes.size(); ++length) {
+    EXPECT_FALSE(DecodeRecord(std::string_view(bytes).substr(0, length))) << length;
+  }
+  EXPECT_TRUE(DecodeRecord(bytes + "a field of a later version"));
+  EXPECT_FALSE(DecodeRecord("{\"dataset\":1}"));
+  EXPECT_FALSE(DecodeRecord("\x02"));
+  EXPECT_FALSE(DecodeRecord(std::string("\x01") + std::string(20, '\xFF')));
+}
+
+}  // namespace
+
+}  // namespace penstock::cachefs
