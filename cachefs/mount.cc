@@ -8,15 +8,23 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <map>
 #include <memory>
 #include <thread>
+#include <unordered_map>
 
 #include "cachefs/cache/block_cache.h"
 #include "cachefs/cache/dataset_registry.h"
 #include "cachefs/control/control_server.h"
 #include "cachefs/control/short_circuit_server.h"
 #include "cachefs/fuse/session.h"
+#include "cachefs/sight/access_log.h"
+#include "cachefs/sight/counter_table.h"
+#include "cachefs/sight/metrics_server.h"
+#include "cachefs/sight/metrics_text.h"
+#include "cachefs/sight/mount_snapshot.h"
+#include "cachefs/sight/periodic_file.h"
+#include "cachefs/sight/timed_upstream.h"
+#include "penstock/cachefs/control.h"
 #include "penstock/cachefs/upstream.h"
 
 namespace penstock::cachefs {
@@ -29,6 +37,12 @@ constexpr int kSessionThreads = 4;
 // How long the end of the daemon waits for a store that does not answer.
 constexpr std::chrono::seconds kShutdownPatience{5};
 constexpr std::chrono::seconds kHandshakePatience{10};
+constexpr std::chrono::seconds kMetricsInterval{15};
+// What the daemon may take for one request of the kernel, or to answer itself, and be called alive.
+constexpr std::chrono::seconds kLongestRequest{20};
+constexpr std::chrono::seconds kPingPatience{10};
+
+double Gibibytes(uint64_t bytes) { return static_cast<double>(bytes) / (uint64_t{1} << 30); }
 
 Result<CacheLimits> LimitsFor(const MountOptions& options, const CacheDirectory& directory) {
   CacheLimits limits{.cache_bytes = options.cache_bytes, .reserve_bytes = options.reserve.bytes};
@@ -45,11 +59,12 @@ Result<CacheLimits> LimitsFor(const MountOptions& options, const CacheDirectory&
 class Daemon {
  public:
   Daemon(const MountOptions& options, CacheDirectory directory, ReplicaStore store,
-         const CacheLimits& limits)
+         const CacheLimits& limits, std::unique_ptr<AccessLog> access_log)
       : options_(options),
         directory_(std::move(directory)),
         store_(std::move(store)),
-        upstream_(MakeDirectoryUpstream(options.store)),
+        access_log_(std::move(access_log)),
+        upstream_(MakeTimedUpstream(MakeDirectoryUpstream(options.store), latency_)),
         channel_(options.passthrough),
         cache_(directory_, store_, upstream_, deadlines_, counters_,
                {.limits = limits,
@@ -66,6 +81,7 @@ class Daemon {
                      .deadlines = &deadlines_,
                      .counters = &counters_,
                      .channel = &channel_,
+                     .access_log = access_log_.get(),
                      .upstream_timeout = options.upstream_timeout,
                      .lease_socket = LeaseSocket(),
                      .control_socket = ControlSocket()}) {
@@ -75,18 +91,27 @@ class Daemon {
     });
   }
 
-  Status Run(const std::stop_token& stop, const std::function<void()>& on_ready);
+  Status Run(const std::stop_token& stop, const MountEvents& events);
 
  private:
   std::string LeaseSocket() const { return (directory_.path() / "short-circuit.sock").string(); }
   std::string ControlSocket() const { return (directory_.path() / "control.sock").string(); }
-  Json DescribeStatus() const;
+  MountSnapshot TakeSnapshot(size_t most_datasets) const;
+  void DescribeDatasets(size_t most, MountSnapshot& snapshot) const;
+  Json DescribeStatus(const Json& request) const;
+  std::string DescribeLine() const;
+  Status StartSight();
+  bool IsAlive() const;
   void WaitForHandshake() const;
   void ShutDown();
 
   const MountOptions options_;
+  const std::chrono::system_clock::time_point start_time_ = std::chrono::system_clock::now();
+  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   CacheDirectory directory_;
   ReplicaStore store_;
+  const std::unique_ptr<AccessLog> access_log_;
+  UpstreamLatency latency_;
   std::shared_ptr<Upstream> upstream_;
   CacheCounters counters_;
   DeadlineWatch deadlines_;
@@ -99,27 +124,32 @@ class Daemon {
   std::unique_ptr<FuseSession> session_;
   std::unique_ptr<ShortCircuitServer> leases_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<MetricsServer> metrics_;
+  std::unique_ptr<PeriodicFile> metrics_file_;
 };
 
-Status Daemon::Run(const std::stop_token& stop, const std::function<void()>& on_ready) {
+Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
   // The sockets first: the mount publishes their names.
   ShortCircuitServices lease_services{.upstream = upstream_,
                                       .registry = &registry_,
                                       .cache = &cache_,
                                       .workers = &metadata_workers_,
                                       .counters = &counters_,
+                                      .access_log = access_log_.get(),
                                       .upstream_timeout = options_.upstream_timeout};
   PENSTOCK_ASSIGN_OR_RETURN(leases_, ShortCircuitServer::Start(LeaseSocket(), lease_services));
   PENSTOCK_ASSIGN_OR_RETURN(session_,
                             FuseSession::Mount(options_.mountpoint, operations_, channel_));
-  ControlServices control_services{.upstream = upstream_,
-                                   .registry = &registry_,
-                                   .cache = &cache_,
-                                   .status = [this] { return DescribeStatus(); },
-                                   .unmount = [this] { session_->RequestStop(); }};
+  ControlServices control_services{
+      .upstream = upstream_,
+      .registry = &registry_,
+      .cache = &cache_,
+      .status = [this](const Json& request) { return DescribeStatus(request); },
+      .unmount = [this] { session_->RequestStop(); }};
   auto control = ControlServer::Start(ControlSocket(), std::move(control_services));
   if (!control.ok()) return control.error();
   control_ = std::move(control).value();
+  PENSTOCK_RETURN_IF_ERROR(StartSight());
 
   const std::stop_callback on_stop(stop, [this] { session_->RequestStop(); });
   std::thread ready([&] {
@@ -127,10 +157,19 @@ Status Daemon::Run(const std::stop_token& stop, const std::function<void()>& on_
     spdlog::info("{} is mounted on {} (cache {}; passthrough: {})", options_.store.string(),
                  options_.mountpoint.string(), directory_.path().string(),
                  channel_.passthrough() ? "yes" : channel_.PassthroughFailure());
-    if (on_ready) on_ready();
+    if (!events.ready) return;
+    events.ready({.reopen_logs =
+                      [this] {
+                        if (access_log_) access_log_->Reopen();
+                      },
+                  .alive = [this] { return IsAlive(); },
+                  .describe = [this] { return DescribeLine(); }});
   });
   session_->Serve(kSessionThreads);
   ready.join();
+  if (events.ending) events.ending();
+  metrics_.reset();
+  metrics_file_.reset();
   ShutDown();
   return {};
 }
@@ -160,58 +199,97 @@ void Daemon::ShutDown() {
   _exit(EXIT_SUCCESS);
 }
 
-Json Daemon::DescribeStatus() const {
-  Json status;
-  status["store"] = options_.store.string();
-  status["mountpoint"] = options_.mountpoint.string();
-  status["cache"] = directory_.path().string();
-  status["pid"] = getpid();
-  status["passthrough"] = channel_.passthrough();
-  status["passthrough_reason"] = channel_.PassthroughFailure();
-  status["read_only_view"] = directory_.has_read_only_view();
-  status["read_only_view_reason"] = directory_.view_failure();
-  status["cached_bytes"] = cache_.bytes();
-  status["cached_blocks"] = cache_.block_count();
-  status["inventory_done"] = cache_.inventory_done();
-  if (cache_.limits().cache_bytes == UINT64_MAX) {
-    status["limit_bytes"] = nullptr;
-  } else {
-    status["limit_bytes"] = cache_.limits().cache_bytes;
+MountSnapshot Daemon::TakeSnapshot(size_t most_datasets) const {
+  MountSnapshot snapshot;
+  snapshot.store = options_.store.string();
+  snapshot.mountpoint = options_.mountpoint.string();
+  snapshot.cache = directory_.path().string();
+  snapshot.version = PENSTOCK_VERSION;
+  snapshot.pid = getpid();
+  snapshot.start_time = std::chrono::duration<double>(start_time_.time_since_epoch()).count();
+  snapshot.uptime_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
+  snapshot.passthrough = channel_.passthrough();
+  snapshot.passthrough_reason = channel_.PassthroughFailure();
+  snapshot.read_only_view = directory_.has_read_only_view();
+  snapshot.read_only_view_reason = directory_.view_failure();
+  snapshot.cached_bytes = cache_.bytes();
+  snapshot.cached_blocks = cache_.block_count();
+  snapshot.inventory_done = cache_.inventory_done();
+  if (cache_.limits().cache_bytes != UINT64_MAX) {
+    snapshot.limit_bytes = cache_.limits().cache_bytes;
   }
-  status["reserve_bytes"] = cache_.limits().reserve_bytes;
-  status["upstream_timeout_seconds"] =
-      static_cast<double>(options_.upstream_timeout.count()) / 1000;
-  status["counters"] = {{"hit_reads", counters_.hit_reads.load()},
-                        {"missed_reads", counters_.missed_reads.load()},
-                        {"passthrough_opens", counters_.passthrough_opens.load()},
-                        {"served_opens", counters_.served_opens.load()},
-                        {"leases_granted", counters_.leases_granted.load()},
-                        {"fetched_bytes", counters_.fetched_bytes.load()},
-                        {"reverified_bytes", counters_.reverified_bytes.load()},
-                        {"verification_failures", counters_.verification_failures.load()},
-                        {"damaged_cache_extents", counters_.damaged_cache_extents.load()},
-                        {"upstream_errors", counters_.upstream_errors.load()},
-                        {"timeouts", counters_.timeouts.load()},
-                        {"evicted_blocks", counters_.evicted_blocks.load()},
-                        {"uncached_extents", counters_.uncached_extents.load()},
-                        {"cache_errors", counters_.cache_errors.load()}};
-  status["lease_connections"] = leases_->connection_count();
-  status["leases"] = leases_->lease_count();
-  std::map<std::string, size_t> blocks_of_dataset;
-  for (const auto& view : registry_.Known()) blocks_of_dataset[view->path] = view->blocks.size();
-  Json datasets = Json::array();
-  const DatasetSums sums = cache_.Datasets();
-  for (const auto& [path, residency] : std::map(sums.begin(), sums.end())) {
-    Json dataset = {{"dataset", path},
-                    {"complete_blocks", residency.complete_blocks},
-                    {"partial_blocks", residency.partial_blocks},
-                    {"bytes", residency.bytes}};
-    const auto known = blocks_of_dataset.find(path);
-    dataset["blocks"] = known == blocks_of_dataset.end() ? Json() : Json(known->second);
-    datasets.push_back(std::move(dataset));
+  snapshot.reserve_bytes = cache_.limits().reserve_bytes;
+  if (const auto disk = directory_.DiskSpace(); disk.ok()) {
+    snapshot.disk_bytes = disk->total_bytes;
+    snapshot.disk_available_bytes = disk->available_bytes;
   }
-  status["datasets"] = std::move(datasets);
-  return status;
+  snapshot.upstream_timeout_seconds = static_cast<double>(options_.upstream_timeout.count()) / 1000;
+  for (const CounterDescription& counter : CounterTable()) {
+    snapshot.counters.push_back((counters_.*counter.counter).load());
+  }
+  snapshot.upstream_reads = latency_.reads.Snapshot();
+  snapshot.upstream_metadata = latency_.metadata.Snapshot();
+  snapshot.process = MeasureProcess();
+  snapshot.lease_connections = leases_->connection_count();
+  snapshot.leases = leases_->lease_count();
+  if (metrics_) snapshot.metrics_address = metrics_->address();
+  if (access_log_) snapshot.access_log_drops = access_log_->drops();
+  DescribeDatasets(most_datasets, snapshot);
+  return snapshot;
+}
+
+void Daemon::DescribeDatasets(size_t most, MountSnapshot& snapshot) const {
+  for (auto& [name, residency] : cache_.Datasets()) {
+    snapshot.datasets.push_back({.name = name, .residency = residency, .blocks = {}});
+  }
+  snapshot.dataset_count = snapshot.datasets.size();
+  if (most < snapshot.datasets.size()) {
+    std::ranges::nth_element(
+        snapshot.datasets, snapshot.datasets.begin() + static_cast<ptrdiff_t>(most),
+        std::ranges::greater(), [](const DatasetSight& each) { return each.residency.bytes; });
+    snapshot.datasets.resize(most);
+  }
+  std::ranges::sort(snapshot.datasets, {}, &DatasetSight::name);
+  std::unordered_map<std::string_view, size_t> blocks_of_dataset;
+  const auto known = registry_.Known();
+  for (const auto& view : known) blocks_of_dataset[view->path] = view->blocks.size();
+  for (DatasetSight& dataset : snapshot.datasets) {
+    const auto found = blocks_of_dataset.find(dataset.name);
+    if (found != blocks_of_dataset.end()) dataset.blocks = static_cast<int64_t>(found->second);
+  }
+}
+
+Json Daemon::DescribeStatus(const Json& request) const {
+  const auto most = request.find("datasets");
+  return StatusJson(TakeSnapshot(
+      most != request.end() && most->is_number_unsigned() ? most->get<size_t>() : SIZE_MAX));
+}
+
+std::string Daemon::DescribeLine() const {
+  const MountSnapshot snapshot = TakeSnapshot(0);
+  return fmt::format("{} on {}: {} blocks of {} datasets, {:.1f} GiB cached, {:.1f} GiB fetched",
+                     snapshot.store, snapshot.mountpoint, snapshot.cached_blocks,
+                     snapshot.dataset_count, Gibibytes(snapshot.cached_bytes),
+                     Gibibytes(counters_.fetched_bytes.load()));
+}
+
+Status Daemon::StartSight() {
+  const auto text = [this] { return MetricsText(TakeSnapshot(0)); };
+  if (!options_.sight.metrics_address.empty()) {
+    PENSTOCK_ASSIGN_OR_RETURN(metrics_, MetricsServer::Start(options_.sight.metrics_address, text));
+    spdlog::info("metrics are answered on {}", metrics_->address());
+  }
+  if (!options_.sight.metrics_file.empty()) {
+    PENSTOCK_ASSIGN_OR_RETURN(
+        metrics_file_, PeriodicFile::Start(options_.sight.metrics_file, kMetricsInterval, text));
+  }
+  return {};
+}
+
+bool Daemon::IsAlive() const {
+  if (!session_->AnswersWithin(kLongestRequest)) return false;
+  return AskDaemon(ControlSocket(), {{"command", "ping"}}, nullptr, kPingPatience).ok();
 }
 
 // Every file that is open through the mount holds a descriptor.
@@ -225,13 +303,20 @@ void RaiseDescriptorLimit() {
 }  // namespace
 
 Status RunMount(const MountOptions& options, const std::stop_token& stop,
-                const std::function<void()>& on_ready) {
+                const MountEvents& events) {
   RaiseDescriptorLimit();
   PENSTOCK_ASSIGN_OR_RETURN(CacheDirectory directory, CacheDirectory::Open(options.cache));
   PENSTOCK_ASSIGN_OR_RETURN(ReplicaStore store, ReplicaStore::Open(directory.StatePath()));
   PENSTOCK_ASSIGN_OR_RETURN(const CacheLimits limits, LimitsFor(options, directory));
-  Daemon daemon(options, std::move(directory), std::move(store), limits);
-  return daemon.Run(stop, on_ready);
+  std::unique_ptr<AccessLog> access_log;
+  if (!options.sight.access_log.empty()) {
+    PENSTOCK_ASSIGN_OR_RETURN(access_log,
+                              AccessLog::Start({.path = options.sight.access_log,
+                                                .rotate_bytes = options.sight.access_log_bytes}));
+  }
+  auto daemon = std::make_unique<Daemon>(options, std::move(directory), std::move(store), limits,
+                                         std::move(access_log));
+  return daemon->Run(stop, events);
 }
 
 }  // namespace penstock::cachefs

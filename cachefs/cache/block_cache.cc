@@ -160,11 +160,13 @@ void BlockCache::Read(const ReplicaPin& replica, uint64_t offset, size_t size,
     const std::span<std::byte> buffer = ScratchBuffer(size);
     if (ReadLocal(replica, offset, buffer)) {
       counters_.hit_reads++;
+      counters_.hit_bytes += size;
       callback(std::span<const std::byte>(buffer));
       return;
     }
   }
   counters_.missed_reads++;
+  counters_.missed_bytes += size;
 
   auto request = std::make_shared<ReadRequest>();
   request->bytes.resize(size);

@@ -45,6 +45,13 @@ using ReplicaPin = std::shared_ptr<Replica>;
 
 enum class Residency : uint8_t { kAbsent = 0, kPartial = 1, kComplete = 2 };
 
+// "complete", "partial" or "absent".
+constexpr const char* ResidencyName(Residency residency) {
+  return residency == Residency::kComplete  ? "complete"
+         : residency == Residency::kPartial ? "partial"
+                                            : "absent";
+}
+
 struct ResidencyDetail {
   Residency residency = Residency::kAbsent;
   int64_t extents_present = 0;

@@ -1,4 +1,5 @@
-// What `penstock status` counts. Relaxed atomics; thread-safe.
+// What `penstock status` counts; cachefs/sight/counter_table.cc has their names. Relaxed atomics;
+// thread-safe.
 
 #ifndef PENSTOCK_CACHEFS_CACHE_COUNTERS_H_
 #define PENSTOCK_CACHEFS_CACHE_COUNTERS_H_
@@ -9,10 +10,13 @@
 namespace penstock::cachefs {
 
 struct CacheCounters {
-  std::atomic<uint64_t> hit_reads{0};     // served by the daemon from the cache
+  std::atomic<uint64_t> hit_reads{0};  // served by the daemon from the cache
+  std::atomic<uint64_t> hit_bytes{0};
   std::atomic<uint64_t> missed_reads{0};  // had to wait for the store
+  std::atomic<uint64_t> missed_bytes{0};
   std::atomic<uint64_t> passthrough_opens{0};
   std::atomic<uint64_t> served_opens{0};
+  std::atomic<uint64_t> plain_opens{0};  // of files that are not blocks
   std::atomic<uint64_t> leases_granted{0};
   std::atomic<uint64_t> fetched_bytes{0};          // verified bytes that came from the store
   std::atomic<uint64_t> reverified_bytes{0};       // found in the cache directory and proved again

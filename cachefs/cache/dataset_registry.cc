@@ -200,6 +200,7 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Load(const std::stri
                                    checksums[block].begin() + static_cast<ptrdiff_t>(extents));
     view->block_of_path.emplace(source->path, source->block);
     view->blocks.push_back(std::move(source));
+    view->regions.push_back(info.region);
   }
   return std::shared_ptr<const DatasetView>(std::move(view));
 }

@@ -21,6 +21,7 @@
 #include "penstock/base/file.h"
 #include "penstock/base/result.h"
 #include "penstock/cachefs/upstream.h"
+#include "penstock/dataset/geometry.h"
 
 namespace penstock::cachefs {
 
@@ -30,6 +31,7 @@ struct DatasetView {
   std::string generation;
   FileIdentity sidecar;  // of nexus.json when it was read
   std::vector<std::shared_ptr<const BlockSource>> blocks;
+  std::vector<BlockRegion> regions;                        // of the scan, by block
   std::unordered_map<std::string, int64_t> block_of_path;  // by path relative to the store
 };
 

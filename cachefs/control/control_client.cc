@@ -18,7 +18,6 @@ namespace penstock::cachefs {
 namespace {
 
 constexpr size_t kLongestAnswer = size_t{64} << 20;
-constexpr timeval kPatience{.tv_sec = 120, .tv_usec = 0};
 
 std::optional<std::string> Attribute(const std::filesystem::path& path, const char* name) {
   char value[4096];
@@ -74,7 +73,8 @@ Result<ControlAddress> FindControlSocket(const std::filesystem::path& path) {
 }
 
 Result<Json> AskDaemon(const std::filesystem::path& socket_path, const Json& request,
-                       const std::function<void(const Json&)>& progress) {
+                       const std::function<void(const Json&)>& progress,
+                       std::chrono::milliseconds patience) {
   const std::string path = socket_path.string();
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -89,7 +89,8 @@ Result<Json> AskDaemon(const std::filesystem::path& socket_path, const Json& req
         .In(path)
         .Advice("is penstock mount running?");
   }
-  setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
+  const timeval wait{.tv_sec = patience.count() / 1000, .tv_usec = patience.count() % 1000 * 1000};
+  setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
   const std::string line = request.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   if (send(socket.get(), line.data(), line.size(), MSG_NOSIGNAL) !=
       static_cast<ssize_t>(line.size())) {

@@ -106,9 +106,15 @@ Status ControlServer::Handle(const Json& request, const Peer& peer, const Writer
   };
   const std::string command = text("command");
   if (command == "status") {
-    Json answer = services_.status();
+    Json answer = services_.status(request);
     answer["done"] = true;
     write(answer);
+    return {};
+  }
+  if (command == "locate") return Locate(text("path"), write);
+  if (command == "ping") {
+    services_.cache->block_count();  // takes the lock that everything needs
+    write({{"done", true}});
     return {};
   }
   if (peer.uid != 0 && peer.uid != geteuid()) {
@@ -139,7 +145,8 @@ Result<std::vector<std::shared_ptr<const DatasetView>>> ControlServer::DatasetsA
     const size_t slash = candidate.rfind('/');
     candidate = slash == std::string::npos ? "" : candidate.substr(0, slash);
   }
-  PENSTOCK_RETURN_IF_ERROR(CollectBelow(path, 0, found));
+  const Status collected = CollectBelow(path, 0, found);
+  if (!collected.ok() && collected.error().kind() != ErrorKind::kNotFound) return collected.error();
   if (found.empty()) return Error::NotFound("there is no dataset here").In("/" + path);
   return found;
 }
@@ -236,6 +243,23 @@ Status ControlServer::Evict(const std::string& path, const Writer& write) {
     }
   }
   write({{"evicted_blocks", evicted}, {"held_blocks", held}, {"done", true}});
+  return {};
+}
+
+Status ControlServer::Locate(const std::string& path, const Writer& write) {
+  PENSTOCK_ASSIGN_OR_RETURN(const auto datasets, DatasetsAt(path));
+  for (const auto& view : datasets) {
+    std::vector<NodeResidency> nodes{ResidencyHere(*services_.cache, *view)};
+    if (services_.elsewhere) {
+      for (NodeResidency& node : services_.elsewhere(*view)) nodes.push_back(std::move(node));
+    }
+    // The path is the dataset, a directory above it, or something in it.
+    const bool inside = path.size() > view->path.size();
+    if (!write(LocateJson(*view, inside ? path : view->path, nodes))) {
+      return Error::Cancelled("the client has gone");
+    }
+  }
+  write({{"done", true}});
   return {};
 }
 

@@ -13,6 +13,7 @@
 
 #include "cachefs/cache/block_cache.h"
 #include "cachefs/cache/dataset_registry.h"
+#include "cachefs/control/locate.h"
 #include "cachefs/control/peer.h"
 #include "penstock/dataset/description.h"
 
@@ -22,8 +23,10 @@ struct ControlServices {
   std::shared_ptr<Upstream> upstream;
   DatasetRegistry* registry = nullptr;
   BlockCache* cache = nullptr;
-  std::function<Json()> status;   // the whole answer to "status"
-  std::function<void()> unmount;  // begins the end of the daemon
+  std::function<Json(const Json& request)> status;  // the whole answer to "status"
+  std::function<void()> unmount;                    // begins the end of the daemon
+  // What other nodes hold of a dataset; null where there are none.
+  std::function<std::vector<NodeResidency>(const DatasetView&)> elsewhere = nullptr;
 };
 
 class ControlServer {
@@ -49,6 +52,8 @@ class ControlServer {
   Status Handle(const Json& request, const Peer& peer, const Writer& write);
   Status Warm(const std::string& path, const Writer& write);
   Status Evict(const std::string& path, const Writer& write);
+  // One line per dataset.
+  Status Locate(const std::string& path, const Writer& write);
   // The datasets at, above or below a path of the store.
   Result<std::vector<std::shared_ptr<const DatasetView>>> DatasetsAt(const std::string& path);
   Status CollectBelow(const std::string& path, int depth,

@@ -37,7 +37,7 @@ Result<Peer> PeerOf(int socket) {
   if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
     return Error::FromErrno(errno, "cannot tell who the peer is");
   }
-  Peer peer{.uid = credentials.uid, .gid = credentials.gid, .groups = {}};
+  Peer peer{.uid = credentials.uid, .gid = credentials.gid, .groups = {}, .pid = credentials.pid};
   size = 0;
   if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, nullptr, &size) != 0 && errno == ERANGE) {
     peer.groups.resize(size / sizeof(gid_t));

@@ -19,6 +19,7 @@ struct Peer {
   uid_t uid = 0;
   gid_t gid = 0;
   std::vector<gid_t> groups;  // supplementary
+  pid_t pid = 0;              // 0 where it is in no namespace of ours
 };
 
 // From the kernel (SO_PEERCRED, SO_PEERGROUPS), as of the time of connect().

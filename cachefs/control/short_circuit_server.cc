@@ -222,6 +222,10 @@ void ShortCircuitServer::Grant(const ConnectionPointer& connection, const Replic
     connection->leases.emplace(lease, replica);
   }
   services_.counters->leases_granted++;
+  if (services_.access_log != nullptr) {
+    services_.access_log->Record(replica->source->path, connection->peer.uid, connection->peer.pid,
+                                 AccessMode::kLease);
+  }
   Answer(connection, lease::Outcome::kGranted, lease, replica->source->file_bytes, {}, file->get());
 }
 

@@ -20,6 +20,7 @@
 #include "cachefs/cache/block_cache.h"
 #include "cachefs/cache/dataset_registry.h"
 #include "cachefs/control/peer.h"
+#include "cachefs/sight/access_log.h"
 #include "penstock/dataset/lease_protocol.h"
 
 namespace penstock::cachefs {
@@ -30,6 +31,7 @@ struct ShortCircuitServices {
   BlockCache* cache = nullptr;
   WorkerPool* workers = nullptr;
   CacheCounters* counters = nullptr;
+  AccessLog* access_log = nullptr;  // or none
   std::chrono::milliseconds upstream_timeout{30'000};
 };
 

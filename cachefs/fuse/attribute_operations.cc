@@ -16,6 +16,8 @@ namespace penstock::cachefs {
 namespace {
 
 constexpr char kStateAttribute[] = "user.penstock.state";
+constexpr char kGenerationAttribute[] = "user.penstock.generation";
+constexpr char kBlockAttribute[] = "user.penstock.block";
 constexpr std::string_view kOurPrefix = "user.penstock.";
 
 void ReplyAttribute(fuse_req_t request, const std::string& value, size_t size) {
@@ -29,10 +31,25 @@ void ReplyAttribute(fuse_req_t request, const std::string& value, size_t size) {
 }
 
 std::string DescribeResidency(const ResidencyDetail& detail) {
-  const char* const word = detail.residency == Residency::kComplete  ? "complete"
-                           : detail.residency == Residency::kPartial ? "partial"
-                                                                     : "absent";
-  return fmt::format("{} {}/{}", word, detail.extents_present, detail.extents);
+  return fmt::format("{} {}/{}", ResidencyName(detail.residency), detail.extents_present,
+                     detail.extents);
+}
+
+// As of one block: "partial 17/64" blocks.
+std::string DescribeDataset(const BlockCache& cache, const DatasetView& view) {
+  size_t complete = 0;
+  bool anything = false;
+  for (const auto& block : view.blocks) {
+    const Residency residency = cache.ResidencyOf(*block).residency;
+    if (residency == Residency::kComplete) ++complete;
+    anything = anything || residency != Residency::kAbsent;
+  }
+  const bool whole = complete == view.blocks.size() && complete > 0;
+  return fmt::format("{} {}/{}",
+                     whole      ? "complete"
+                     : anything ? "partial"
+                                : "absent",
+                     complete, view.blocks.size());
 }
 
 Operations& Self(fuse_req_t request) {
@@ -48,21 +65,24 @@ Result<std::vector<std::pair<std::string, std::string>>> Operations::PenstockAtt
   if (node.block) {
     attributes.emplace_back(kStateAttribute,
                             DescribeResidency(services_.cache->ResidencyOf(*node.block)));
+    attributes.emplace_back(lease::kDatasetAttribute,
+                            node.block->dataset.empty() ? "." : node.block->dataset);
+    attributes.emplace_back(kGenerationAttribute, node.block->generation);
+    attributes.emplace_back(kBlockAttribute, std::to_string(node.block->block));
     return attributes;
   }
   if (!S_ISDIR(node.type)) return attributes;
-  bool is_dataset = false;
-  if (const auto view = services_.registry->Get(node.path); view.ok()) {
-    is_dataset = true;
-  } else if (view.error().kind() != ErrorKind::kNotFound) {
-    return view.error();
-  }
+  const auto view = services_.registry->Get(node.path);
+  const bool is_dataset = view.ok();
+  if (!is_dataset && view.error().kind() != ErrorKind::kNotFound) return view.error();
   if (is_dataset || node.path.empty()) {
     attributes.emplace_back(lease::kSocketAttribute, services_.lease_socket);
     attributes.emplace_back(kControlAttribute, services_.control_socket);
   }
   if (is_dataset) {
     attributes.emplace_back(lease::kDatasetAttribute, node.path.empty() ? "." : node.path);
+    attributes.emplace_back(kGenerationAttribute, (*view)->generation);
+    attributes.emplace_back(kStateAttribute, DescribeDataset(*services_.cache, **view));
   }
   return attributes;
 }

@@ -65,6 +65,8 @@ void Operations::OpenPlain(fuse_req_t request, const std::shared_ptr<Node>& node
                 return;
               }
               handle->file = *std::move(file);
+              services_.counters->plain_opens++;
+              LogOpen(claimed, *node, AccessMode::kPlain);
               {
                 const std::lock_guard lock(handles_mutex_);
                 reply.fh = next_handle_++;
@@ -105,6 +107,7 @@ void Operations::OpenBlock(fuse_req_t request, const std::shared_ptr<Node>& node
       info->keep_cache = direct ? 0 : 1;
     }
   }
+  LogOpen(request, *node, backing_id > 0 ? AccessMode::kPassthrough : AccessMode::kServed);
   ++(handle->passthrough ? services_.counters->passthrough_opens
                          : services_.counters->served_opens);
   {
@@ -114,6 +117,12 @@ void Operations::OpenBlock(fuse_req_t request, const std::shared_ptr<Node>& node
   }
   const uint64_t file_handle = info->fh;
   if (services_.channel->ReplyOpen(request, info, backing_id) != 0) CloseFile(file_handle);
+}
+
+void Operations::LogOpen(fuse_req_t request, const Node& node, AccessMode mode) {
+  if (services_.access_log == nullptr) return;
+  const fuse_ctx* const caller = fuse_req_ctx(request);
+  services_.access_log->Record(node.path, caller->uid, caller->pid, mode);
 }
 
 int32_t Operations::TryPassthrough(fuse_req_t request, Node& node, const ReplicaPin& pin) {

@@ -21,6 +21,7 @@
 #include "cachefs/fuse/kernel_channel.h"
 #include "cachefs/fuse/node_table.h"
 #include "cachefs/fuse/pending_request.h"
+#include "cachefs/sight/access_log.h"
 
 namespace penstock::cachefs {
 
@@ -34,6 +35,7 @@ struct OperationsServices {
   DeadlineWatch* deadlines = nullptr;
   CacheCounters* counters = nullptr;
   KernelChannel* channel = nullptr;
+  AccessLog* access_log = nullptr;  // or none
   std::chrono::milliseconds upstream_timeout{30'000};
   std::string lease_socket;
   std::string control_socket;
@@ -91,6 +93,8 @@ class Operations {
   Result<size_t> ReadFromStore(OpenFileHandle& handle, uint64_t offset,
                                std::span<std::byte> destination);
   void CloseFile(uint64_t handle);
+  // Before the request is answered.
+  void LogOpen(fuse_req_t request, const Node& node, AccessMode mode);
   std::shared_ptr<OpenFileHandle> FileOf(uint64_t handle) const;
   // The attributes of penstock on a directory or file; nullopt where it has none by that name.
   Result<std::vector<std::pair<std::string, std::string>>> PenstockAttributes(const Node& node);

@@ -5,8 +5,12 @@
 #ifndef PENSTOCK_CACHEFS_FUSE_SESSION_H_
 #define PENSTOCK_CACHEFS_FUSE_SESSION_H_
 
+#include <atomic>
+#include <chrono>
+#include <deque>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "cachefs/fuse/kernel_channel.h"
@@ -31,10 +35,14 @@ class FuseSession {
   void Serve(int threads);
   // Any thread, any time.
   void RequestStop();
+  // False while every thread has been at one request for longer than `longest`: requests wait for
+  // nobody, so that is a deadlock or a dead disk. Any thread.
+  bool AnswersWithin(std::chrono::seconds longest) const;
 
  private:
   FuseSession() = default;
-  void TakeRequests();
+  using Clock = std::chrono::steady_clock;
+  void TakeRequests(std::atomic<Clock::rep>& busy_since);
   void Unmount();
 
   std::filesystem::path mountpoint_;
@@ -44,6 +52,9 @@ class FuseSession {
   FileDescriptor stop_;     // eventfd: unmount
   FileDescriptor threads_;  // eventfd: the threads end
   bool mounted_ = false;
+  // Since when each thread is at its request; 0: it waits for one.
+  mutable std::mutex busy_mutex_;  // guards the list, not its elements
+  std::deque<std::atomic<Clock::rep>> busy_since_;
 };
 
 }  // namespace penstock::cachefs

@@ -207,9 +207,11 @@ def test_status_text_and_attributes(penstock, master, places):
     with mounted(penstock, master, point, cache, "--cache-size", "200G"):
         block = point / BLOCK.format(2)
         assert os.getxattr(block, "user.penstock.state") == b"absent 0/3"
-        assert os.listxattr(block) == ["user.penstock.state"]
+        assert sorted(os.listxattr(block)) == [
+            "user.penstock.block", "user.penstock.dataset", "user.penstock.generation", "user.penstock.state"]
         assert sorted(os.listxattr(point / "proposal/scan")) == [
-            "user.penstock.control", "user.penstock.dataset", "user.penstock.socket"]
+            "user.penstock.control", "user.penstock.dataset", "user.penstock.generation",
+            "user.penstock.socket", "user.penstock.state"]
         assert os.listxattr(point / "proposal") == []
         penstock("warm", block.parent)
         assert os.getxattr(block, "user.penstock.state") == b"complete 3/3"

@@ -20,6 +20,8 @@
 #include "penstock/cachefs/control.h"
 #include "penstock/cachefs/mount.h"
 #include "tools/penstock/commands.h"
+#include "tools/penstock/config_file.h"
+#include "tools/penstock/mount_service.h"
 #include "tools/penstock/quantities.h"
 
 namespace penstock::tools {
@@ -36,6 +38,9 @@ struct MountArguments {
   bool foreground = false;
   bool no_passthrough = false;
   bool verbose = false;
+  std::string config;
+  bool print_config = false;
+  std::string access_log_size;
   int ready_fd = -1;  // of the process that waits for the mount; only between our own processes
 };
 
@@ -58,6 +63,14 @@ Result<cachefs::MountOptions> MakeOptions(const MountArguments& arguments) {
     PENSTOCK_ASSIGN_OR_RETURN(options.cache_bytes, ParseBytes(arguments.cache_size));
   }
   PENSTOCK_ASSIGN_OR_RETURN(options.reserve, ParseReserve(arguments.reserve));
+  if (!arguments.access_log_size.empty()) {
+    PENSTOCK_ASSIGN_OR_RETURN(options.sight.access_log_bytes,
+                              ParseBytes(arguments.access_log_size));
+  }
+  // The daemon leaves the working directory.
+  for (std::filesystem::path* path : {&options.sight.metrics_file, &options.sight.access_log}) {
+    if (!path->empty()) *path = std::filesystem::absolute(*path);
+  }
   options.passthrough = !arguments.no_passthrough;
   options.upstream_timeout =
       std::chrono::milliseconds(static_cast<int64_t>(arguments.upstream_timeout * 1000));
@@ -96,16 +109,24 @@ void DetachFromTerminal() {
 int ServeMount(const cachefs::MountOptions& options, const MountArguments& arguments,
                const CommandContext& context) {
   const auto sinks = StartLog(arguments.verbose);
-  const auto on_ready = [&] {
-    if (arguments.ready_fd < 0) return;
-    MoveLogToFile(*sinks, options.cache / "penstock.log");
-    DetachFromTerminal();
-    if (chdir("/") != 0) spdlog::warn("cannot leave the working directory");
-    if (write(arguments.ready_fd, "r", 1) != 1) spdlog::warn("nobody waits for the mount");
-    close(arguments.ready_fd);
+  const bool in_background = arguments.ready_fd >= 0;
+  const std::filesystem::path log = options.cache / "penstock.log";
+  MountService service([&] {
+    if (in_background) MoveLogToFile(*sinks, log);
+  });
+  const auto ready = [&](const cachefs::MountHandle& handle) {
+    if (in_background) {
+      MoveLogToFile(*sinks, log);
+      DetachFromTerminal();
+      if (chdir("/") != 0) spdlog::warn("cannot leave the working directory");
+      if (write(arguments.ready_fd, "r", 1) != 1) spdlog::warn("nobody waits for the mount");
+      close(arguments.ready_fd);
+    }
+    service.Begin(handle);
   };
-  if (arguments.ready_fd >= 0) setsid();
-  const Status served = cachefs::RunMount(options, context.stop, on_ready);
+  if (in_background) setsid();
+  const Status served =
+      cachefs::RunMount(options, context.stop, {.ready = ready, .ending = [&] { service.End(); }});
   if (!served.ok()) return ReportError(served.error());
   return kExitDone;
 }
@@ -146,7 +167,31 @@ int StartDaemon(const CommandContext& context) {
   return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : kExitFailed;
 }
 
-int Mount(const MountArguments& arguments, const CommandContext& context) {
+Status CheckComplete(const MountArguments& arguments) {
+  const auto missing = [](const char* what) {
+    return Error::InvalidArgument(std::string(what) + " is missing")
+        .Expected("penstock mount STORE MOUNTPOINT --cache DIR")
+        .Advice("or name a file with --config that sets it");
+  };
+  if (arguments.options.store.empty()) return missing("STORE");
+  if (arguments.options.mountpoint.empty()) return missing("MOUNTPOINT");
+  if (arguments.options.cache.empty()) return missing("--cache");
+  return {};
+}
+
+int Mount(MountArguments& arguments, CLI::App& command, const CommandContext& context) {
+  if (!arguments.config.empty()) {
+    if (const Status read = ApplyConfigFile(command, arguments.config); !read.ok()) {
+      return ReportError(read.error());
+    }
+  }
+  if (arguments.print_config) {
+    fmt::print("{}", ConfigText(command));
+    return kExitDone;
+  }
+  if (const Status complete = CheckComplete(arguments); !complete.ok()) {
+    return ReportError(complete.error());
+  }
   const auto options = MakeOptions(arguments);
   if (!options.ok()) return ReportError(options.error());
   if (arguments.foreground) return ServeMount(*options, arguments, context);
@@ -171,13 +216,25 @@ int Unmount(const std::string& mountpoint) {
   return kExitDone;
 }
 
+void AddSightOptions(CLI::App& command, MountArguments& arguments) {
+  cachefs::SightOptions& sight = arguments.options.sight;
+  command.add_option("--metrics", sight.metrics_address,
+                     "Answer Prometheus at ADDRESS:PORT; without ADDRESS on 127.0.0.1");
+  command.add_option("--metrics-file", sight.metrics_file,
+                     "Write the metrics to this file every 15 s, for node_exporter (NAME.prom)");
+  command.add_option("--access-log", sight.access_log,
+                     "Append a line of JSON per open to this file; SIGHUP opens it anew");
+  command.add_option("--access-log-size", arguments.access_log_size,
+                     "Begin a new access log at this size, such as 100M, and keep one old one");
+}
+
 void AddMount(CLI::App& app, CommandContext& context) {
   auto arguments = std::make_shared<MountArguments>();
   CLI::App* const command = app.add_subcommand(
       "mount", "mount a store of datasets through a verified cache on a local disk");
-  command->add_option("STORE", arguments->options.store, "Directory with the datasets")->required();
-  command->add_option("MOUNTPOINT", arguments->options.mountpoint, "Empty directory")->required();
-  command->add_option("--cache", arguments->options.cache, "Directory of the cache")->required();
+  command->add_option("STORE", arguments->options.store, "Directory with the datasets");
+  command->add_option("MOUNTPOINT", arguments->options.mountpoint, "Empty directory");
+  command->add_option("--cache", arguments->options.cache, "Directory of the cache");
   command->add_option("--cache-size", arguments->cache_size,
                       "Most bytes of replicas, such as 200G (default: until the reserve)");
   command
@@ -191,11 +248,18 @@ void AddMount(CLI::App& app, CommandContext& context) {
       ->capture_default_str();
   command->add_flag("--no-passthrough", arguments->no_passthrough,
                     "Serve complete blocks by the daemon instead of the kernel");
+  AddSightOptions(*command, *arguments);
+  command->add_option("--config", arguments->config,
+                      "File with these options, NAME = VALUE; the command line goes before it");
+  command->add_flag("--print-config", arguments->print_config,
+                    "Print such a file with what is set, and mount nothing");
   command->add_flag("--foreground", arguments->foreground,
                     "Stay in this process, log to standard error");
   command->add_flag("--verbose", arguments->verbose, "Log more");
   command->add_option("--ready-fd", arguments->ready_fd)->group("");
-  command->callback([arguments, &context] { context.exit_status = Mount(*arguments, context); });
+  command->callback([arguments, command, &context] {
+    context.exit_status = Mount(*arguments, *command, context);
+  });
 }
 
 void AddUnmount(CLI::App& app, CommandContext& context) {

@@ -1,17 +1,23 @@
 // penstock status, warm, evict: talking to the daemon of a mount.
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <mutex>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "penstock/cachefs/control.h"
 #include "tools/penstock/commands.h"
 #include "tools/penstock/progress_display.h"
-#include "tools/penstock/quantities.h"
+#include "tools/penstock/status_view.h"
 
 namespace penstock::tools {
 
@@ -20,67 +26,93 @@ namespace {
 using cachefs::AskDaemon;
 using cachefs::FindControlSocket;
 
-std::string YesOrWhyNot(const Json& status, const char* what, const char* reason) {
-  if (status.value(what, false)) return "yes";
-  return fmt::format("no ({})", status.value(reason, ""));
+constexpr uint64_t kDatasetsShown = 20;
+
+struct StatusArguments {
+  std::string path;
+  std::string watch;  // seconds; "" where once is enough
+  bool all_datasets = false;
+  bool json = false;
+  bool watching = false;
+};
+
+Result<Json> AskStatus(const std::filesystem::path& socket, const StatusArguments& arguments) {
+  Json request = {{"command", "status"}};
+  // A script that asks once gets everything.
+  const bool everything = arguments.all_datasets || (arguments.json && !arguments.watching);
+  if (!everything) request["datasets"] = kDatasetsShown;
+  PENSTOCK_ASSIGN_OR_RETURN(Json status, AskDaemon(socket, request, nullptr));
+  status.erase("done");
+  return status;
 }
 
-void PrintStatus(const Json& status) {
-  const Json& counters = status["counters"];
-  const auto count = [&](const char* name) { return counters.value(name, uint64_t{0}); };
-  const auto line = [](const char* name, const std::string& value) {
-    fmt::print("{:<22}{}\n", name, value);
-  };
-  line("store", status.value("store", ""));
-  line("mountpoint", status.value("mountpoint", ""));
-  line("cache", status.value("cache", ""));
-  line("daemon", fmt::format("process {}", status.value("pid", 0)));
-  line("passthrough", YesOrWhyNot(status, "passthrough", "passthrough_reason"));
-  line("read-only view", YesOrWhyNot(status, "read_only_view", "read_only_view_reason"));
-  line("cached",
-       fmt::format("{} in {} blocks", FormatBytes(status.value("cached_bytes", uint64_t{0})),
-                   status.value("cached_blocks", 0)));
-  line("limit", fmt::format("{}, {} of the disk left free",
-                            status["limit_bytes"].is_number()
-                                ? FormatBytes(status["limit_bytes"].get<uint64_t>())
-                                : "none",
-                            FormatBytes(status.value("reserve_bytes", uint64_t{0}))));
-  line("opens",
-       fmt::format("{} passed through, {} served, {} leased ({} held)", count("passthrough_opens"),
-                   count("served_opens"), count("leases_granted"), status.value("leases", 0)));
-  line("served reads",
-       fmt::format("{} hits, {} misses", count("hit_reads"), count("missed_reads")));
-  line("fetched", FormatBytes(count("fetched_bytes")));
-  line("verified again", FormatBytes(count("reverified_bytes")));
-  line("evicted", fmt::format("{} blocks", count("evicted_blocks")));
-  line("not kept", fmt::format("{} extents (no room or a cache error)", count("uncached_extents")));
-  line("failures",
-       fmt::format("{} extents of the store, {} of the cache; {} store errors, {} time-outs, {} "
-                   "cache disk errors",
-                   count("verification_failures"), count("damaged_cache_extents"),
-                   count("upstream_errors"), count("timeouts"), count("cache_errors")));
-  for (const Json& dataset : status["datasets"]) {
-    const std::string name = dataset.value("dataset", "");
-    const std::string blocks =
-        dataset["blocks"].is_number() ? fmt::format("{}", dataset["blocks"].get<int64_t>()) : "?";
-    fmt::print("  {}: {} of {} blocks complete, {} partial, {}\n",
-               name.empty() ? "(dataset not known yet)" : name, dataset.value("complete_blocks", 0),
-               blocks, dataset.value("partial_blocks", 0),
-               FormatBytes(dataset.value("bytes", uint64_t{0})));
-  }
-}
-
-int ShowStatus(const std::string& path, bool json) {
-  const auto address = FindControlSocket(path);
-  if (!address.ok()) return ReportError(address.error());
-  auto status = AskDaemon(address->socket, {{"command", "status"}}, nullptr);
-  if (!status.ok()) return ReportError(status.error());
-  if (json) {
-    status->erase("done");
-    std::cout << status->dump(2) << "\n";
+void Show(const Json& status, const Json& rates, const StatusArguments& arguments) {
+  if (arguments.json && arguments.watching) {
+    Json line = status;
+    line["rates"] = rates;
+    std::cout << line.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+  } else if (arguments.json) {
+    std::cout << status.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+  } else if (!arguments.watching) {
+    std::cout << StatusText(status, rates);
+  } else if (isatty(STDOUT_FILENO) == 1) {
+    // Home, the new text over the old, the rest of the screen empty.
+    std::istringstream lines(StatusText(status, rates));
+    std::cout << "\x1b[H";
+    for (std::string line; std::getline(lines, line);) std::cout << line << "\x1b[K\n";
+    std::cout << "\x1b[J" << std::flush;
   } else {
-    PrintStatus(*status);
+    if (rates.is_object()) std::cout << RatesLine(status, rates) << std::endl;
   }
+}
+
+int WatchStatus(const std::filesystem::path& socket, double seconds,
+                const StatusArguments& arguments, const std::stop_token& stop) {
+  const auto interval = std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+      std::chrono::duration<double>(seconds));
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::unique_lock lock(mutex);
+  Json before;
+  if (!arguments.json && isatty(STDOUT_FILENO) == 1) std::cout << "\x1b[2J";
+  for (auto next = std::chrono::steady_clock::now(); !stop.stop_requested(); next += interval) {
+    wake.wait_until(lock, stop, next, [] { return false; });
+    if (stop.stop_requested()) break;
+    auto status = AskStatus(socket, arguments);
+    if (!status.ok()) return ReportError(status.error());
+    Show(*status, before.is_object() ? RatesBetween(before, *status) : Json(), arguments);
+    if (!std::cout) return kExitDone;  // nobody reads any more
+    before = *std::move(status);
+  }
+  return kExitDone;
+}
+
+int ShowStatus(StatusArguments arguments, const std::stop_token& stop) {
+  double seconds = 1;
+  if (arguments.watching && !arguments.watch.empty()) {
+    char* end = nullptr;
+    seconds = std::strtod(arguments.watch.c_str(), &end);
+    if (*end != '\0') {
+      // `status --watch PATH`: what follows was no number.
+      if (arguments.path.empty()) arguments.path = arguments.watch;
+      seconds = 1;
+    }
+    if (!(seconds >= 0.1 && seconds <= 86400)) {
+      return ReportError(Error::InvalidArgument("not an interval")
+                             .Expected("0.1 to 86400 seconds")
+                             .Found(arguments.watch));
+    }
+  }
+  if (arguments.path.empty()) {
+    return ReportError(
+        Error::InvalidArgument("the status of which mount?").Expected("penstock status PATH"));
+  }
+  const auto address = FindControlSocket(arguments.path);
+  if (!address.ok()) return ReportError(address.error());
+  if (arguments.watching) return WatchStatus(address->socket, seconds, arguments, stop);
+  const auto status = AskStatus(address->socket, arguments);
+  if (!status.ok()) return ReportError(status.error());
+  Show(*status, Json(), arguments);
   return kExitDone;
 }
 
@@ -121,20 +153,29 @@ int Evict(const std::vector<std::string>& paths) {
 }
 
 struct Arguments {
-  std::string path;
   std::vector<std::string> paths;
   bool json = false;
 };
 
 void AddStatus(CLI::App& app, CommandContext& context) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<StatusArguments>();
   CLI::App* const command =
       app.add_subcommand("status", "show what a mount's cache holds and does");
-  command->add_option("PATH", arguments->path, "A path on the mount, or its cache directory")
-      ->required();
+  command->add_option("PATH", arguments->path, "A path on the mount, or its cache directory");
   command->add_flag("--json", arguments->json, "Print JSON");
-  command->callback([arguments, &context] {
-    context.exit_status = ShowStatus(arguments->path, arguments->json);
+  CLI::Option* const watch =
+      command
+          ->add_option(
+              "--watch", arguments->watch,
+              "Again and again with rates, every second or SECONDS: redrawn on a terminal, "
+              "otherwise a line each time")
+          ->expected(0, 1)
+          ->type_name("[SECONDS]");
+  command->add_flag("--all-datasets", arguments->all_datasets,
+                    "Show all datasets, not only the 20 that take most room");
+  command->callback([arguments, watch, &context] {
+    arguments->watching = watch->count() > 0;
+    context.exit_status = ShowStatus(*arguments, context.stop);
   });
 }
 

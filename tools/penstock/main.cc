@@ -1,6 +1,7 @@
 // The penstock command: collects the subcommands, turns signals into a stop request, runs one.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <csignal>
 #include <cstdio>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "tools/penstock/commands.h"
+#include "tools/penstock/mount_helper.h"
 
 namespace penstock::tools {
 
@@ -52,6 +54,7 @@ void GroupCommands(CLI::App& app) {
       {"mount", "Local replicas"},
       {"unmount", "Local replicas"},
       {"status", "Local replicas"},
+      {"locate", "Local replicas"},
       {"warm", "Local replicas"},
       {"evict", "Local replicas"},
       {"apply", "Processing"},
@@ -83,6 +86,51 @@ int ReportError(const Error& error) {
   return error.kind() == ErrorKind::kInvalidArgument ? kExitUsage : kExitFailed;
 }
 
+namespace {
+
+// What mount(8) wants to hear: mount(8), "EXIT STATUS".
+int MountExitStatus(int status) {
+  constexpr int kIncorrectInvocation = 1;
+  constexpr int kMountFailure = 32;
+  if (status == kExitDone) return 0;
+  return status == kExitUsage ? kIncorrectInvocation : kMountFailure;
+}
+
+KnownOptions OptionsOf(const CLI::App& command) {
+  KnownOptions known;
+  for (const CLI::Option* const option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) {
+      (option->get_expected_min() == 0 ? known.switches : known.with_value).push_back(name);
+    }
+  }
+  return known;
+}
+
+// Called by mount(8): the same as `penstock mount`, said in its words.
+int MainOfMountHelper(CLI::App& app, CommandContext& context) {
+  const std::vector<std::string> given(context.command_line.begin() + 1,
+                                       context.command_line.end());
+  auto call = ReadMountHelperCall(given, OptionsOf(*app.get_subcommand("mount")));
+  if (!call.ok()) return MountExitStatus(ReportError(call.error()));
+  context.command_line = call->command;
+  if (call->verbose) fmt::print("{}\n", fmt::join(call->command, " "));
+  if (call->fake) return MountExitStatus(kExitDone);
+  std::vector<std::string> reversed(call->command.rbegin(), call->command.rend() - 1);
+  try {
+    app.parse(std::move(reversed));
+  } catch (const CLI::ParseError& error) {
+    return MountExitStatus(app.exit(error) == 0 ? kExitDone : kExitUsage);
+  }
+  if (context.exit_status == kExitDone && call->no_exec) {
+    if (const Status forbidden = ForbidPrograms(call->mountpoint); !forbidden.ok()) {
+      return MountExitStatus(ReportError(forbidden.error()));
+    }
+  }
+  return MountExitStatus(context.exit_status);
+}
+
+}  // namespace
+
 int Main(int argc, char** argv) {
   CLI::App app("penstock: ingest, cache and stream electron-microscopy detector data");
   app.set_version_flag("--version", std::string("penstock " PENSTOCK_VERSION));
@@ -95,6 +143,10 @@ int Main(int argc, char** argv) {
   for (const AddCommand add : Registrations()) add(app, context);
 
   GroupCommands(app);
+  if (argc > 0 && IsMountHelper(argv[0])) {
+    WatchSignals(stop);
+    return MainOfMountHelper(app, context);
+  }
   if (IsUnknownCommand(app, argc, argv)) {
     return ReportError(Error::InvalidArgument(fmt::format("there is no command '{}'", argv[1]))
                            .Advice("penstock --help lists the commands"));

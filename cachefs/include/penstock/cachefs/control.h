@@ -1,12 +1,15 @@
 // Talking to the daemon of a mount: the control socket.
 //
-// A request is one line of JSON {"command": "status" | "warm" | "evict" | "unmount", ...}; the
-// answer is one or more lines of JSON, the last with "done": true or "error": text. Anybody may ask
-// for the status; the rest is for root and the user of the daemon.
+// A request is one line of JSON {"command": "status" | "locate" | "ping" | "warm" | "evict" |
+// "unmount", ...}; the answer is one or more lines of JSON, the last with "done": true or "error":
+// text. Anybody may ask for the status, where blocks are and whether the daemon is alive; the rest
+// is for root and the user of the daemon. "status" takes "datasets": N, to be told of the N that
+// take most room only.
 
 #ifndef PENSTOCK_CACHEFS_CONTROL_H_
 #define PENSTOCK_CACHEFS_CONTROL_H_
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -30,9 +33,10 @@ struct ControlAddress {
 Result<ControlAddress> FindControlSocket(const std::filesystem::path& path);
 
 // Sends the request and calls `progress` for every line but the last, which is the result. An
-// answer with "error" becomes an Error. A daemon that says nothing for two minutes is kTimeout.
+// answer with "error" becomes an Error. A daemon that says nothing for `patience` is kTimeout.
 Result<Json> AskDaemon(const std::filesystem::path& socket, const Json& request,
-                       const std::function<void(const Json&)>& progress);
+                       const std::function<void(const Json&)>& progress,
+                       std::chrono::milliseconds patience = std::chrono::minutes(2));
 
 }  // namespace penstock::cachefs
 

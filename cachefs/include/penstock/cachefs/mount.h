@@ -20,6 +20,15 @@ struct SpaceReserve {
   double percent = 10;
 };
 
+// What monitoring gets without asking; all of it is off by default.
+struct SightOptions {
+  std::string metrics_address;             // "ADDRESS:PORT" for Prometheus; an ADDRESS is 127.0.0.1
+                                           // unless it is named
+  std::filesystem::path metrics_file;      // the same for node_exporter's textfile collector
+  std::filesystem::path access_log;        // a line of JSON per open
+  uint64_t access_log_bytes = UINT64_MAX;  // then it is rotated
+};
+
 struct MountOptions {
   std::filesystem::path store;
   std::filesystem::path mountpoint;
@@ -29,6 +38,25 @@ struct MountOptions {
   std::chrono::milliseconds upstream_timeout{30'000};
   bool passthrough = true;
   int fetch_threads = 4;
+  SightOptions sight;
+};
+
+// What the owner of a mount may do with it while it runs; every function is thread-safe.
+struct MountHandle {
+  // Log files have been moved away: the access log is opened by its name again.
+  std::function<void()> reopen_logs;
+  // Whether the threads that answer the kernel and the control socket do their work. Waits for the
+  // lock of the cache, so a caller of a daemon in a deadlock is not answered either; never waits
+  // for the store.
+  std::function<bool()> alive;
+  // One line for people.
+  std::function<std::string()> describe;
+};
+
+// Called from threads of RunMount.
+struct MountEvents {
+  std::function<void(const MountHandle&)> ready;  // the mount answers
+  std::function<void()> ending;                   // the handle must not be used after this returns
 };
 
 // Resolves the paths and refuses what cannot work: a store or mountpoint that does not exist, a
@@ -36,11 +64,11 @@ struct MountOptions {
 // that a killed daemon left behind is cleared.
 Result<MountOptions> CheckMountOptions(const MountOptions& options);
 
-// Mounts, calls `on_ready` once the mount answers, and serves until `stop` is requested or the file
-// system is unmounted from outside. Leaves nothing mounted when it returns; files that are still
-// open are detached. Takes options from CheckMountOptions. Blocks; one mount per process.
+// Mounts, calls `events.ready` once the mount answers, and serves until `stop` is requested or the
+// file system is unmounted from outside. Leaves nothing mounted when it returns; files that are
+// still open are detached. Takes options from CheckMountOptions. Blocks; one mount per process.
 Status RunMount(const MountOptions& options, const std::stop_token& stop,
-                const std::function<void()>& on_ready);
+                const MountEvents& events);
 
 }  // namespace penstock::cachefs
 

@@ -1,0 +1,32 @@
+// Where the blocks of a dataset are: the answer to the control command "locate".
+
+#ifndef PENSTOCK_CACHEFS_CONTROL_LOCATE_H_
+#define PENSTOCK_CACHEFS_CONTROL_LOCATE_H_
+
+#include <string>
+#include <vector>
+
+#include "cachefs/cache/block_cache.h"
+#include "cachefs/cache/dataset_registry.h"
+#include "penstock/dataset/description.h"
+
+namespace penstock::cachefs {
+
+// What one node holds of a dataset, by block number.
+struct NodeResidency {
+  std::string node;  // its host name
+  std::vector<ResidencyDetail> blocks;
+};
+
+// This node.
+NodeResidency ResidencyHere(const BlockCache& cache, const DatasetView& view);
+
+// {"dataset", "generation", "nodes": [host name, ...], "blocks": [{"block", "path", "bytes",
+// "rows": [first, end), "columns": [first, end), "frames": [first, end), "nodes": [{"node",
+// "state", "extents_present", "extents"}]}]}; the blocks whose path is `path` or lies below it.
+Json LocateJson(const DatasetView& view, const std::string& path,
+                const std::vector<NodeResidency>& nodes);
+
+}  // namespace penstock::cachefs
+
+#endif  // PENSTOCK_CACHEFS_CONTROL_LOCATE_H_

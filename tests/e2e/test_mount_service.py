@@ -1,0 +1,126 @@
+"""penstock mount in the foreground under a service manager: notifications, watchdog, reload."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+
+import pytest
+
+from mount_store import BLOCK, master, places, store
+from mounting import is_mounted, need_fuse, wait_for
+
+need_fuse()
+
+
+class Manager:
+    """The notify socket of systemd."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.socket.settimeout(120)
+        self.path = path
+
+    def receive(self):
+        return dict(line.split("=", 1) for line in self.socket.recv(65536).decode().splitlines())
+
+    def until(self, name):
+        """Messages up to the first that sets `name`, that one included."""
+        messages = []
+        while not messages or name not in messages[-1]:
+            messages.append(self.receive())
+        return messages
+
+
+@contextlib.contextmanager
+def service(penstock, manager, master, point, cache, *options, watchdog=None):
+    point.mkdir(exist_ok=True)
+    environment = {**os.environ, "NOTIFY_SOCKET": str(manager.path)}
+    environment.pop("WATCHDOG_PID", None)
+    if watchdog:
+        environment["WATCHDOG_USEC"] = str(int(watchdog * 1e6))
+    process = subprocess.Popen([penstock.binary, "mount", master, point, "--cache", cache, "--reserve", "0",
+                                "--foreground", *options], env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=120)
+        if is_mounted(point):
+            subprocess.run(["umount", "-l", str(point)], check=False)
+
+
+def test_ready_reload_stopping(penstock, master, places, tmp_path):
+    point, cache = places
+    manager = Manager(tmp_path / "notify")
+    log = tmp_path / "access.jsonl"
+    with service(penstock, manager, master, point, cache, "--access-log", log) as process:
+        (first,) = manager.until("READY")
+        assert first["READY"] == "1" and first["STATUS"].startswith(f"{master} on {point}: 0 blocks")
+        assert is_mounted(point) and os.listdir(point)  # ready means that it answers
+        log.rename(tmp_path / "old")
+        process.send_signal(signal.SIGHUP)
+        reloading, ready = manager.until("RELOADING") + manager.until("READY")
+        assert reloading["RELOADING"] == "1" and int(reloading["MONOTONIC_USEC"]) > 0
+        assert ready == {"READY": "1"} and is_mounted(point)
+        wait_for(log.exists)
+        process.terminate()
+        assert manager.until("STOPPING")[-1]["STOPPING"] == "1"
+        assert process.wait(timeout=120) == 0
+    assert not is_mounted(point)
+
+
+def test_watchdog_is_fed_while_the_mount_lives(penstock, master, places, tmp_path):
+    point, cache = places
+    manager = Manager(tmp_path / "notify")
+    with service(penstock, manager, master, point, cache, watchdog=0.5) as process:
+        manager.until("READY")
+        for _ in range(3):
+            assert manager.until("WATCHDOG")[-1] == {"WATCHDOG": "1"}
+        # A daemon that is stopped says nothing more.
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        manager.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                manager.socket.recv(65536)
+        with pytest.raises(BlockingIOError):
+            manager.socket.recv(65536)
+        manager.socket.settimeout(120)
+        process.send_signal(signal.SIGCONT)
+        manager.until("WATCHDOG")
+
+
+def test_watchdog_is_fed_while_the_store_stalls(penstock, places, tmp_path, store):
+    """A store that does not answer is no reason to kill the daemon: the store is itself a mount here, whose
+    daemon is stopped."""
+    point, cache = places
+    below, below_cache = tmp_path / "below", tmp_path / "below-cache"
+    below.mkdir()
+    manager = Manager(tmp_path / "notify")
+    with service(penstock, Manager(tmp_path / "other"), store, below, below_cache) as lower:
+        wait_for(lambda: is_mounted(below))
+        with service(penstock, manager, below, point, cache, "--upstream-timeout", "1", watchdog=0.5):
+            manager.until("READY")
+            lower.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, lower.pid, os.WSTOPPED)
+            try:
+                with pytest.raises(OSError):
+                    (point / "raw").read_bytes()
+                for _ in range(3):
+                    manager.until("WATCHDOG")
+            finally:
+                lower.send_signal(signal.SIGCONT)
+            wait_for(lambda: (point / "raw").stat().st_size == 3_000_001)
+
+
+def test_unmounting_from_outside_ends_the_service(penstock, master, places, tmp_path):
+    point, cache = places
+    manager = Manager(tmp_path / "notify")
+    with service(penstock, manager, master, point, cache) as process:
+        manager.until("READY")
+        subprocess.run(["umount", str(point)], check=True)
+        manager.until("STOPPING")
+        assert process.wait(timeout=120) == 0
