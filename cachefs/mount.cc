@@ -235,6 +235,7 @@ MountSnapshot Daemon::TakeSnapshot(size_t most_datasets) const {
   snapshot.leases = leases_->lease_count();
   if (metrics_) snapshot.metrics_address = metrics_->address();
   if (access_log_) snapshot.access_log_drops = access_log_->drops();
+  snapshot.database = store_.Properties();
   DescribeDatasets(most_datasets, snapshot);
   return snapshot;
 }

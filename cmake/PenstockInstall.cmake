@@ -24,10 +24,30 @@ endforeach()
 if(PENSTOCK_BUILD_TOOLS)
   install(TARGETS penstock RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   set(PENSTOCK_SYSTEMD_UNIT_DIR lib/systemd/system CACHE PATH "Where systemd units are installed")
-  configure_file(${PROJECT_SOURCE_DIR}/tools/systemd/penstock-watch@.service.in
-                 ${PROJECT_BINARY_DIR}/penstock-watch@.service @ONLY)
-  install(FILES ${PROJECT_BINARY_DIR}/penstock-watch@.service
-          DESTINATION ${PENSTOCK_SYSTEMD_UNIT_DIR})
+  foreach(unit penstock-watch@.service penstock-mount@.service)
+    configure_file(${PROJECT_SOURCE_DIR}/tools/systemd/${unit}.in ${PROJECT_BINARY_DIR}/${unit} @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/${unit} DESTINATION ${PENSTOCK_SYSTEMD_UNIT_DIR})
+  endforeach()
+  # mount(8) looks for its helpers in /sbin alone, which with the prefix /usr is this.
+  set(PENSTOCK_MOUNT_HELPER_DIR ${CMAKE_INSTALL_SBINDIR} CACHE STRING "Where mount.penstock is installed")
+  install(CODE "
+    set(folder \"${PENSTOCK_MOUNT_HELPER_DIR}\")
+    if(NOT IS_ABSOLUTE \"\${folder}\")
+      set(folder \"\${CMAKE_INSTALL_PREFIX}/\${folder}\")
+    endif()
+    file(RELATIVE_PATH binary \"\${folder}\" \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/penstock\")
+    file(MAKE_DIRECTORY \"\$ENV{DESTDIR}\${folder}\")
+    foreach(name mount.penstock mount.fuse.penstock)
+      file(CREATE_LINK \"\${binary}\" \"\$ENV{DESTDIR}\${folder}/\${name}\" SYMBOLIC)
+      message(STATUS \"Installing: \$ENV{DESTDIR}\${folder}/\${name}\")
+    endforeach()")
+  foreach(section 1 5 8)
+    install(DIRECTORY ${PROJECT_BINARY_DIR}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section}
+            FILES_MATCHING PATTERN "*.${section}")
+  endforeach()
+  install(FILES ${PROJECT_SOURCE_DIR}/tools/monitoring/penstock-alerts.yml
+                ${PROJECT_SOURCE_DIR}/tools/monitoring/penstock-dashboard.json
+          DESTINATION ${CMAKE_INSTALL_DATADIR}/penstock/monitoring)
 endif()
 
 configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/penstockConfig.cmake.in

@@ -120,7 +120,12 @@ Status ControlServer::Handle(const Json& request, const Peer& peer, const Writer
   if (peer.uid != 0 && peer.uid != geteuid()) {
     return Error(ErrorKind::kPermission, "only root and the user of the daemon may do that");
   }
-  if (command == "warm") return Warm(text("path"), write);
+  if (command == "warm") {
+    Status warmed = Error::Busy("too many caches are being warmed at once").Advice("try later");
+    if (++warming_ <= kMostWarming) warmed = Warm(text("path"), write);
+    --warming_;
+    return warmed;
+  }
   if (command == "evict") return Evict(text("path"), write);
   if (command == "unmount") {
     write({{"done", true}});

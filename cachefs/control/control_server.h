@@ -60,12 +60,15 @@ class ControlServer {
                       std::vector<std::shared_ptr<const DatasetView>>& found);
 
   static constexpr int kMostConversations = 8;
+  // So that the status is answered, and the daemon called alive, whatever is being warmed.
+  static constexpr int kMostWarming = kMostConversations - 3;
 
   const std::string socket_path_;
   const ControlServices services_;
   FileDescriptor listener_;
   FileDescriptor stop_;  // eventfd
   std::atomic<bool> stopping_{false};
+  std::atomic<int> warming_{0};
   std::thread thread_;
   WorkerPool workers_;
 };

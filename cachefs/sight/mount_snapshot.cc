@@ -75,6 +75,7 @@ Json StatusJson(const MountSnapshot& snapshot) {
                        {"open_files", snapshot.process.open_files},
                        {"open_files_limit", snapshot.process.open_files_limit},
                        {"cpu_seconds", snapshot.process.cpu_seconds}};
+  status["database"] = snapshot.database;
   Json datasets = Json::array();
   for (const DatasetSight& dataset : snapshot.datasets) datasets.push_back(DatasetJson(dataset));
   status["datasets"] = std::move(datasets);

@@ -5,6 +5,7 @@
 #define PENSTOCK_CACHEFS_SIGHT_MOUNT_SNAPSHOT_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,6 +51,7 @@ struct MountSnapshot {
   uint64_t leases = 0;
   std::string metrics_address;               // "" where nothing listens
   std::optional<uint64_t> access_log_drops;  // nothing without an access log
+  std::map<std::string, uint64_t> database;  // ReplicaStore::Properties
   uint64_t dataset_count = 0;
   std::vector<DatasetSight> datasets;  // by name; the largest where not all were asked for
 };

@@ -98,6 +98,19 @@ Status ReplicaStore::Remove(const std::string& id) {
   return {};
 }
 
+std::map<std::string, uint64_t> ReplicaStore::Properties() const {
+  std::map<std::string, uint64_t> properties;
+  for (const char* const name :
+       {"estimate-num-keys", "total-sst-files-size", "cur-size-all-mem-tables", "block-cache-usage",
+        "estimate-table-readers-mem", "num-running-compactions", "background-errors"}) {
+    uint64_t value = 0;
+    if (state_->database->GetIntProperty(std::string("rocksdb.") + name, &value)) {
+      properties[name] = value;
+    }
+  }
+  return properties;
+}
+
 size_t ReplicaStore::EstimateSize() const {
   uint64_t records = 0;
   state_->database->GetIntProperty("rocksdb.estimate-num-keys", &records);

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,6 +34,8 @@ class ReplicaStore {
   // `sync`: the record survives a power loss when Put returns.
   Status Put(const std::string& id, const ReplicaRecord& record, bool sync);
   Status Remove(const std::string& id);
+  // What RocksDB says of itself, by the names of its properties, without "rocksdb.".
+  std::map<std::string, uint64_t> Properties() const;
   // About how many records there are.
   size_t EstimateSize() const;
   void ForEach(const std::function<void(const std::string& id, const ReplicaRecord&)>& visit) const;

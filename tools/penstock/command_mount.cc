@@ -7,6 +7,7 @@
 #include <spdlog/sinks/dist_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -110,6 +111,7 @@ int ServeMount(const cachefs::MountOptions& options, const MountArguments& argum
                const CommandContext& context) {
   const auto sinks = StartLog(arguments.verbose);
   const bool in_background = arguments.ready_fd >= 0;
+  prctl(PR_SET_NAME, "penstock");  // started by /proc/self/exe, it would be "exe"
   const std::filesystem::path log = options.cache / "penstock.log";
   MountService service([&] {
     if (in_background) MoveLogToFile(*sinks, log);
@@ -117,6 +119,8 @@ int ServeMount(const cachefs::MountOptions& options, const MountArguments& argum
   const auto ready = [&](const cachefs::MountHandle& handle) {
     if (in_background) {
       MoveLogToFile(*sinks, log);
+      spdlog::info("penstock {} shows {} on {} (process {})", PENSTOCK_VERSION,
+                   options.store.string(), options.mountpoint.string(), getpid());
       DetachFromTerminal();
       if (chdir("/") != 0) spdlog::warn("cannot leave the working directory");
       if (write(arguments.ready_fd, "r", 1) != 1) spdlog::warn("nobody waits for the mount");

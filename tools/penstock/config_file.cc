@@ -16,21 +16,14 @@ namespace {
 constexpr std::string_view kNotInFiles[] = {"help", "config", "print-config", "foreground",
                                             "ready-fd"};
 
-bool IsForFiles(const CLI::Option& option) {
-  return std::ranges::find(kNotInFiles, option.get_single_name()) == std::end(kNotInFiles);
-}
-
 std::string Lower(std::string text) {
   std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
   return text;
 }
 
-// "cache-size"; of a positional argument "store".
-std::string NameInFile(const CLI::Option& option) { return Lower(option.get_single_name()); }
-
 CLI::Option* FindOption(CLI::App& command, const std::string& name) {
   for (CLI::Option* const option : command.get_options()) {
-    if (IsForFiles(*option) && NameInFile(*option) == name) return option;
+    if (ConfigName(*option) == name) return option;
   }
   return nullptr;
 }
@@ -102,6 +95,12 @@ std::string Quote(const std::string& value) {
 
 }  // namespace
 
+std::string ConfigName(const CLI::Option& option) {
+  const std::string name = option.get_single_name();
+  const bool is_not = std::ranges::find(kNotInFiles, name) != std::end(kNotInFiles);
+  return is_not || option.get_group().empty() ? "" : Lower(name);
+}
+
 Status ApplyConfigFile(CLI::App& command, const std::filesystem::path& path) {
   std::ifstream file(path);
   if (!file) return Error::FromErrno(errno, "cannot read the configuration").In(path.string());
@@ -136,10 +135,9 @@ Status ApplyConfigFile(CLI::App& command, const std::filesystem::path& path) {
 std::string ConfigText(const CLI::App& command) {
   std::string text;
   for (const CLI::Option* const option : command.get_options()) {
-    if (!IsForFiles(*option)) continue;
-    if (option->get_group().empty()) continue;  // not shown to users
+    const std::string name = ConfigName(*option);
+    if (name.empty()) continue;
     text += (text.empty() ? "" : "\n") + Comment(option->get_description());
-    const std::string name = NameInFile(*option);
     if (option->get_expected_min() == 0) {
       text += fmt::format("{} = {}\n", name, option->count() > 0 ? "true" : "false");
     } else if (option->count() > 0) {

@@ -24,6 +24,9 @@ namespace penstock::tools {
 // there twice. A line [NAME], NAME being the command's, may head the file.
 Status ApplyConfigFile(CLI::App& command, const std::filesystem::path& path);
 
+// How an option is called in such files; "" where it has no place there.
+std::string ConfigName(const CLI::Option& option);
+
 // The file that says what `command` was told, all options with their descriptions; what has no
 // value is commented out.
 std::string ConfigText(const CLI::App& command);

@@ -55,6 +55,7 @@ void GroupCommands(CLI::App& app) {
       {"unmount", "Local replicas"},
       {"status", "Local replicas"},
       {"locate", "Local replicas"},
+      {"bugreport", "Local replicas"},
       {"warm", "Local replicas"},
       {"evict", "Local replicas"},
       {"apply", "Processing"},
