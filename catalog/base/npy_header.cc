@@ -18,7 +18,6 @@ namespace {
 
 constexpr std::string_view kMagic("\x93NUMPY", 6);
 constexpr uint64_t kMaxArrayBytes = uint64_t{1} << 62;
-constexpr size_t kHeaderAlignment = 64;
 
 std::string Printable(std::string_view text) {
   std::string shown;
@@ -286,7 +285,8 @@ Result<NpyHeader> ReadNpyHeader(const std::filesystem::path& path) {
   return ParseNpyHeader(std::span(head).first(size), path);
 }
 
-Result<std::string> MakeNpyHeader(ElementType type, std::span<const int64_t> shape) {
+Result<std::string> MakeNpyHeader(ElementType type, std::span<const int64_t> shape,
+                                  size_t alignment) {
   if (shape.size() > kMaxNpyAxes) {
     return Error::InvalidArgument("an NPY file cannot have that many axes")
         .Expected("at most " + std::to_string(kMaxNpyAxes))
@@ -304,7 +304,7 @@ Result<std::string> MakeNpyHeader(ElementType type, std::span<const int64_t> sha
   literal += "), }";
   constexpr size_t kBeforeLiteral = 10;
   const size_t unpadded = kBeforeLiteral + literal.size() + 1;
-  literal.append((kHeaderAlignment - unpadded % kHeaderAlignment) % kHeaderAlignment, ' ');
+  literal.append((alignment - unpadded % alignment) % alignment, ' ');
   literal += '\n';
   std::string header(kMagic);
   header += {'\1', '\0', static_cast<char>(literal.size() & 0xff),

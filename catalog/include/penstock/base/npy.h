@@ -61,9 +61,11 @@ struct NpyArray {
 // known.
 Result<NpyArray> ReadNpy(const std::filesystem::path& path, uint64_t limit);
 
-// The bytes before the elements of a version 1.0 file, a multiple of 64. For writers that stream.
-// kInvalidArgument for a negative axis or more than kMaxNpyAxes axes.
-Result<std::string> MakeNpyHeader(ElementType type, std::span<const int64_t> shape);
+// The bytes before the elements of a version 1.0 file, a multiple of `alignment` (itself a multiple
+// of 64, at most 4096). For writers that stream. kInvalidArgument for a negative axis or more than
+// kMaxNpyAxes axes.
+Result<std::string> MakeNpyHeader(ElementType type, std::span<const int64_t> shape,
+                                  size_t alignment = 64);
 
 // Writes `bytes` (C order, little-endian) under a temporary name, syncs and renames to `path`; an
 // existing file is replaced. kInvalidArgument when the number of bytes is not that of the shape.
