@@ -71,11 +71,15 @@ class Daemon {
                 .upstream_timeout = options.upstream_timeout,
                 .fetch_threads = options.fetch_threads}),
         registry_(upstream_, directory_.SidecarPath()),
+        faces_(upstream_),
+        face_headers_(upstream_),
         read_workers_(kReadThreads),
         metadata_workers_(kMetadataThreads),
         operations_({.upstream = upstream_,
                      .registry = &registry_,
                      .cache = &cache_,
+                     .faces = options.faces ? &faces_ : nullptr,
+                     .face_headers = &face_headers_,
                      .metadata_workers = &metadata_workers_,
                      .read_workers = &read_workers_,
                      .deadlines = &deadlines_,
@@ -87,6 +91,7 @@ class Daemon {
                      .control_socket = ControlSocket()}) {
     cache_.OnComplete([this](const BlockSource& block) { operations_.BlockCompleted(block); });
     registry_.OnReplaced([this](const DatasetView& previous) {
+      operations_.DatasetReplaced(previous);
       for (const auto& block : previous.blocks) cache_.Evict(block->id);
     });
   }
@@ -118,6 +123,8 @@ class Daemon {
   KernelChannel channel_;
   BlockCache cache_;
   DatasetRegistry registry_;
+  FaceCatalog faces_;
+  FaceHeaders face_headers_;
   WorkerPool read_workers_;
   WorkerPool metadata_workers_;
   Operations operations_;

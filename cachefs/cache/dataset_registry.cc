@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "cachefs/upstream/read_file.h"
 #include "penstock/dataset/dataset.h"
 
 namespace penstock::cachefs {
@@ -22,30 +23,6 @@ constexpr char kBlockMarker[] = "data.zarr/real/c/";
 
 std::string Join(const std::string& directory, const std::string& name) {
   return directory.empty() ? name : directory + "/" + name;
-}
-
-Result<std::string> ReadUpstream(Upstream& upstream, const std::string& path, uint64_t limit) {
-  // One file, whatever takes its name meanwhile.
-  PENSTOCK_ASSIGN_OR_RETURN(const auto file, upstream.Open(path));
-  PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, file->Stat());
-  if (!S_ISREG(status.st_mode)) return Error::Corrupt("not a regular file").In(path);
-  const auto size = static_cast<uint64_t>(status.st_size);
-  if (size > limit) {
-    return Error::Unsupported("the file is too large for what it should be")
-        .In(path)
-        .Expected(fmt::format("at most {} bytes", limit))
-        .Found(fmt::format("{} bytes", size));
-  }
-  std::string text(size, '\0');
-  PENSTOCK_ASSIGN_OR_RETURN(
-      const size_t read, file->Read(0, {reinterpret_cast<std::byte*>(text.data()), text.size()}));
-  if (read != size) {
-    return Error::Corrupt("the file is shorter than its size")
-        .In(path)
-        .Expected(fmt::format("{} bytes", size))
-        .Found(fmt::format("{} bytes", read));
-  }
-  return text;
 }
 
 // Removes a directory when the scope ends.
@@ -82,10 +59,13 @@ std::shared_ptr<DatasetRegistry::Slot> DatasetRegistry::SlotOf(const std::string
   return slot;
 }
 
-Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Get(const std::string& path) {
+Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Get(const std::string& path,
+                                                                bool ask_again) {
   const std::shared_ptr<Slot> slot = SlotOf(path);
   const std::lock_guard lock(slot->mutex);
-  if (slot->view && std::chrono::steady_clock::now() - slot->checked < kBelieved) return slot->view;
+  if (!ask_again && slot->view && std::chrono::steady_clock::now() - slot->checked < kBelieved) {
+    return slot->view;
+  }
 
   const auto status = upstream_->Stat(Join(path, "nexus.json"));
   if (!status.ok()) {
@@ -143,7 +123,7 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Load(const std::stri
                                                                  const FileIdentity& sidecar) {
   const std::string sidecar_path = Join(path, "nexus.json");
   PENSTOCK_ASSIGN_OR_RETURN(const std::string text,
-                            ReadUpstream(*upstream_, sidecar_path, kLargestSidecar));
+                            ReadUpstreamFile(*upstream_, sidecar_path, kLargestSidecar));
 
   // The checksum array is copied, so that any kind of store can be read by the code for
   // directories.
@@ -215,7 +195,7 @@ Status DatasetRegistry::CopyTree(const std::string& from, const std::filesystem:
     if (S_ISDIR(status.st_mode)) {
       PENSTOCK_RETURN_IF_ERROR(CopyTree(path, to / entry.name, budget));
     } else if (S_ISREG(status.st_mode)) {
-      PENSTOCK_ASSIGN_OR_RETURN(const std::string text, ReadUpstream(*upstream_, path, budget));
+      PENSTOCK_ASSIGN_OR_RETURN(const std::string text, ReadUpstreamFile(*upstream_, path, budget));
       budget -= std::min<uint64_t>(budget, text.size());
       PENSTOCK_RETURN_IF_ERROR(WriteFileAtomically(to / entry.name, text));
     }

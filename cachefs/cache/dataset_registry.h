@@ -47,8 +47,8 @@ class DatasetRegistry {
   }
 
   // kNotFound where there is no nexus.json. A view is believed for a second before the store is
-  // asked again.
-  Result<std::shared_ptr<const DatasetView>> Get(const std::string& path);
+  // asked again, unless `ask_again`.
+  Result<std::shared_ptr<const DatasetView>> Get(const std::string& path, bool ask_again = false);
 
   // The block that lies at `path`; null where the path is not a block of a dataset.
   Result<std::shared_ptr<const BlockSource>> BlockAt(const std::string& path);

@@ -62,6 +62,10 @@ Operations& Self(fuse_req_t request) {
 Result<std::vector<std::pair<std::string, std::string>>> Operations::PenstockAttributes(
     const Node& node) {
   std::vector<std::pair<std::string, std::string>> attributes;
+  if (node.face) {
+    attributes.emplace_back(kFaceAttribute, DescribeFace(*node.face));
+    return attributes;
+  }
   if (node.block) {
     attributes.emplace_back(kStateAttribute,
                             DescribeResidency(services_.cache->ResidencyOf(*node.block)));

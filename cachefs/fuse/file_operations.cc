@@ -39,6 +39,10 @@ void Operations::Open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
     fuse_reply_err(request, EROFS);
     return;
   }
+  if (node->face) {
+    OpenFaceFile(request, node, info);
+    return;
+  }
   if (node->block) {
     OpenBlock(request, node, info);
     return;
@@ -158,20 +162,23 @@ void Operations::Read(fuse_req_t request, size_t size, off_t offset, fuse_file_i
     fuse_reply_err(request, EBADF);
     return;
   }
-  if (!handle->node->block) {
+  if (!handle->node->block && !handle->face) {
     ReadPlain(request, handle, size, offset);
     return;
   }
+  const auto reply = [request](const Result<std::span<const std::byte>>& bytes) {
+    if (!bytes.ok()) {
+      fuse_reply_err(request, EIO);
+      return;
+    }
+    fuse_reply_buf(request, reinterpret_cast<const char*>(bytes->data()), bytes->size());
+  };
+  if (handle->face) {
+    handle->face->Read(static_cast<uint64_t>(offset), size, reply);
+    return;
+  }
   const ReplicaPin pin = services_.cache->Pin(handle->node->block);
-  services_.cache->Read(pin, static_cast<uint64_t>(offset), size,
-                        [request](const Result<std::span<const std::byte>>& bytes) {
-                          if (!bytes.ok()) {
-                            fuse_reply_err(request, EIO);
-                            return;
-                          }
-                          fuse_reply_buf(request, reinterpret_cast<const char*>(bytes->data()),
-                                         bytes->size());
-                        });
+  services_.cache->Read(pin, static_cast<uint64_t>(offset), size, reply);
 }
 
 void Operations::ReadPlain(fuse_req_t request, const std::shared_ptr<OpenFileHandle>& handle,

@@ -22,10 +22,14 @@ std::shared_ptr<Node> NodeTable::Get(uint64_t id) const {
 }
 
 std::shared_ptr<Node> NodeTable::Lookup(const std::string& path, const struct stat& status,
-                                        const std::shared_ptr<const BlockSource>& block) {
+                                        const std::shared_ptr<const BlockSource>& block,
+                                        const std::shared_ptr<const Face>& face) {
   const mode_t type = status.st_mode & S_IFMT;
   const auto is_same = [&](const Node& node) {
     if (node.type != type || (node.block == nullptr) != (block == nullptr)) return false;
+    if (face != nullptr || node.face != nullptr) {
+      return face != nullptr && node.face != nullptr && node.face->id == face->id;
+    }
     if (block != nullptr) return node.block->id == block->id;
     return type != S_IFREG || (node.device == status.st_dev && node.inode == status.st_ino);
   };
@@ -37,6 +41,7 @@ std::shared_ptr<Node> NodeTable::Lookup(const std::string& path, const struct st
     node->path = path;
     node->type = type;
     node->block = block;
+    node->face = face;
     node->device = status.st_dev;
     node->inode = status.st_ino;
     nodes_[node->id] = node;

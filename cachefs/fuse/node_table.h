@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "cachefs/cache/block_source.h"
+#include "cachefs/faces/face.h"
 
 namespace penstock::cachefs {
 
@@ -29,6 +30,7 @@ struct Node {
   std::string path;                          // relative to the store
   mode_t type = 0;                           // S_IFREG, S_IFDIR, ...
   std::shared_ptr<const BlockSource> block;  // null for everything that is not a block
+  std::shared_ptr<const Face> face;          // null for everything that the store has itself
   dev_t device = 0;                          // of the file in the store that the node stands for
   ino_t inode = 0;
 
@@ -56,9 +58,10 @@ class NodeTable {
   std::shared_ptr<Node> Get(uint64_t id) const;
   // The current node of the path with one more lookup counted; a new one where there is none or
   // where the current one stands for another kind of file (S_IFMT), block or generation, or for
-  // another regular file that is no block. `status`: of the path in the store.
+  // another regular file that is no block. `status`: of the path in the store, or of the face.
   std::shared_ptr<Node> Lookup(const std::string& path, const struct stat& status,
-                               const std::shared_ptr<const BlockSource>& block);
+                               const std::shared_ptr<const BlockSource>& block,
+                               const std::shared_ptr<const Face>& face = nullptr);
   void Forget(uint64_t id, uint64_t lookups);
 
   // Null where the kernel does not know the path.

@@ -12,8 +12,6 @@ namespace penstock::cachefs {
 
 namespace {
 
-// How long the kernel believes names and attributes.
-constexpr double kBelievedSeconds = 1.0;
 constexpr uint64_t kStatfsBlock = 4096;
 
 std::string Join(const std::string& directory, std::string_view name) {
@@ -81,7 +79,8 @@ void Operations::Lookup(fuse_req_t request, fuse_ino_t parent, const char* name)
     return;
   }
   const std::string path = Join(directory->path, name);
-  WithStore(*services_.metadata_workers, request, [this, path](const Pending& pending) {
+  const auto ask = [this, path, directory, name = std::string(name)](const Pending& pending) {
+    if (LookupFace(pending, directory->path, name)) return;
     const auto status = services_.upstream->Stat(path);
     Result<std::shared_ptr<const BlockSource>> block = std::shared_ptr<const BlockSource>();
     if (status.ok() && S_ISREG(status->st_mode)) block = services_.registry->BlockAt(path);
@@ -99,7 +98,8 @@ void Operations::Lookup(fuse_req_t request, fuse_ino_t parent, const char* name)
     entry.entry_timeout = kBelievedSeconds;
     // The kernel does not count the lookup when the caller has gone away.
     if (fuse_reply_entry(claimed, &entry) != 0) nodes_.Forget(node->id, 1);
-  });
+  };
+  WithStore(*services_.metadata_workers, request, ask);
 }
 
 void Operations::Forget(fuse_ino_t id, uint64_t lookups) { nodes_.Forget(id, lookups); }
@@ -108,6 +108,10 @@ void Operations::GetAttributes(fuse_req_t request, fuse_ino_t id) {
   const auto node = nodes_.Get(id);
   if (!node) {
     fuse_reply_err(request, ESTALE);
+    return;
+  }
+  if (node->face) {
+    GetFaceAttributes(request, node);
     return;
   }
   WithStore(*services_.metadata_workers, request, [this, node](const Pending& pending) {
@@ -154,6 +158,9 @@ void Operations::OpenDirectory(fuse_req_t request, fuse_ino_t id, fuse_file_info
   WithStore(*services_.metadata_workers, request,
             [this, node, reply = *info](const Pending& pending) mutable {
               auto entries = services_.upstream->List(node->path);
+              if (entries.ok() && services_.faces != nullptr) {
+                services_.faces->AddTo(node->path, *entries);
+              }
               const fuse_req_t claimed = pending->Claim();
               if (claimed == nullptr) return;
               if (!entries.ok()) {

@@ -18,6 +18,9 @@
 
 #include "cachefs/cache/block_cache.h"
 #include "cachefs/cache/dataset_registry.h"
+#include "cachefs/faces/face_catalog.h"
+#include "cachefs/faces/face_header.h"
+#include "cachefs/faces/open_face.h"
 #include "cachefs/fuse/kernel_channel.h"
 #include "cachefs/fuse/node_table.h"
 #include "cachefs/fuse/pending_request.h"
@@ -25,11 +28,16 @@
 
 namespace penstock::cachefs {
 
+// How long the kernel believes names and attributes.
+inline constexpr double kBelievedSeconds = 1.0;
+
 // What the operations work with; everything must outlive them.
 struct OperationsServices {
   std::shared_ptr<Upstream> upstream;
   DatasetRegistry* registry = nullptr;
   BlockCache* cache = nullptr;
+  FaceCatalog* faces = nullptr;  // null: the mount shows what the store has and nothing else
+  FaceHeaders* face_headers = nullptr;
   WorkerPool* metadata_workers = nullptr;
   WorkerPool* read_workers = nullptr;  // reads of files that are not blocks
   DeadlineWatch* deadlines = nullptr;
@@ -54,6 +62,8 @@ class Operations {
 
   // A replica has become complete: opens from now on may pass through. Any thread.
   void BlockCompleted(const BlockSource& source);
+  // A dataset was written anew, `previous` is about to be evicted. Any thread.
+  void DatasetReplaced(const DatasetView& previous);
 
   void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name);
   void Forget(fuse_ino_t id, uint64_t lookups);
@@ -78,6 +88,7 @@ class Operations {
     // Of a file that is not a block; opened anew where the store has been away.
     std::mutex mutex;
     std::shared_ptr<UpstreamFile> file;
+    std::unique_ptr<OpenFace> face;
     bool passthrough = false;
   };
   using DirectoryHandle = std::vector<DirectoryEntry>;
@@ -87,6 +98,10 @@ class Operations {
   void OpenBlock(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
   // Makes the open pass through where the node and the kernel allow it; node->mutex is held.
   int32_t TryPassthrough(fuse_req_t request, Node& node, const ReplicaPin& pin);
+  // face_operations.cc. False: the name is no face, and the request is still to be answered.
+  bool LookupFace(const Pending& pending, const std::string& directory, const std::string& name);
+  void GetFaceAttributes(fuse_req_t request, const std::shared_ptr<Node>& node);
+  void OpenFaceFile(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
   void OpenPlain(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
   void ReadPlain(fuse_req_t request, const std::shared_ptr<OpenFileHandle>& handle, size_t size,
                  off_t offset);

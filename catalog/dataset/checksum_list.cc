@@ -1,4 +1,4 @@
-#include "catalog/dataset/checksum_list.h"
+#include "penstock/dataset/checksum_list.h"
 
 #include <utility>
 

@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "catalog/dataset/checksum_list.h"
+#include "penstock/dataset/checksum_list.h"
 #include "catalog/dataset/json_text.h"
 #include "catalog/dataset/nexus_tree.h"
 #include "catalog/dataset/small_arrays.h"

@@ -38,6 +38,7 @@ struct MountArguments {
   double upstream_timeout = 30;
   bool foreground = false;
   bool no_passthrough = false;
+  bool no_faces = false;
   bool verbose = false;
   std::string config;
   bool print_config = false;
@@ -73,6 +74,7 @@ Result<cachefs::MountOptions> MakeOptions(const MountArguments& arguments) {
     if (!path->empty()) *path = std::filesystem::absolute(*path);
   }
   options.passthrough = !arguments.no_passthrough;
+  options.faces = !arguments.no_faces;
   options.upstream_timeout =
       std::chrono::milliseconds(static_cast<int64_t>(arguments.upstream_timeout * 1000));
   return cachefs::CheckMountOptions(options);
@@ -252,6 +254,8 @@ void AddMount(CLI::App& app, CommandContext& context) {
       ->capture_default_str();
   command->add_flag("--no-passthrough", arguments->no_passthrough,
                     "Serve complete blocks by the daemon instead of the kernel");
+  command->add_flag("--no-faces", arguments->no_faces,
+                    "Show no data.npy and data.raw, and data.nxs as the store has it");
   AddSightOptions(*command, *arguments);
   command->add_option("--config", arguments->config,
                       "File with these options, NAME = VALUE; the command line goes before it");

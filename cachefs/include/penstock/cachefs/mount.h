@@ -37,6 +37,7 @@ struct MountOptions {
   SpaceReserve reserve;
   std::chrono::milliseconds upstream_timeout{30'000};
   bool passthrough = true;
+  bool faces = true;  // each dataset also shows contiguous files (docs/cachefs.md)
   int fetch_threads = 4;
   SightOptions sight;
 };

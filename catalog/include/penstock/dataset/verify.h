@@ -30,8 +30,9 @@ struct VerifyReport {
 };
 
 // Checks every file of checksums.xxh128 and every extent of every block; reports missing files and
-// files that are not listed. Reads with `threads` threads and bounded memory. An error is returned
-// only where verification itself was impossible; damage is in the report.
+// files that are not listed, but for the faces of a mount (faces.h). Reads with `threads` threads
+// and bounded memory. An error is returned only where verification itself was impossible; damage is
+// in the report.
 Result<VerifyReport> VerifyDataset(const std::filesystem::path& directory, int threads,
                                    ProgressSink& progress, std::stop_token stop);
 

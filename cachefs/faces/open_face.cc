@@ -1,0 +1,142 @@
+#include "cachefs/faces/open_face.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "penstock/dataset/block_layout.h"
+
+namespace penstock::cachefs {
+
+namespace {
+
+// Reads that come a little out of order (the kernel's read-ahead) are reading on, too.
+constexpr uint64_t kReadingOn = uint64_t{4} << 20;
+
+std::span<std::byte> HeaderBuffer(size_t size) {
+  thread_local std::vector<std::byte> buffer;
+  if (buffer.size() < size) buffer.resize(size);
+  return {buffer.data(), size};
+}
+
+}  // namespace
+
+// A read of several files. Each part copies its bytes; the last one answers.
+struct OpenFace::Assembly {
+  std::mutex mutex;
+  std::vector<std::byte> bytes;
+  size_t parts_left = 0;
+  Status failure;
+  BlockCache::ReadCallback callback;
+
+  void Take(size_t at, size_t expected, const Result<std::span<const std::byte>>& part) {
+    {
+      const std::lock_guard lock(mutex);
+      if (!part.ok()) {
+        failure = part.error();
+      } else if (part->size() != expected) {
+        failure = Error::Corrupt("a block is shorter than its dataset says");
+      } else {
+        std::memcpy(bytes.data() + at, part->data(), part->size());
+      }
+      if (--parts_left > 0) return;
+    }
+    if (failure.ok()) {
+      callback(std::span<const std::byte>(bytes));
+    } else {
+      callback(failure.error());
+    }
+  }
+};
+
+OpenFace::~OpenFace() {
+  if (kept_.empty()) return;
+  // Of a dataset that nobody can open any more.
+  kept_.clear();
+  for (const auto& block : dataset_->blocks) cache_.Evict(block->id);
+}
+
+void OpenFace::Read(uint64_t offset, size_t size, BlockCache::ReadCallback callback) {
+  std::vector<FacePart> parts;
+  if (face_->kind != FaceKind::kChecksumList) {
+    parts = face_->layout.PartsOf(offset, size);
+  } else if (offset < face_->total_bytes) {
+    parts.push_back({.block = -1,
+                     .file_offset = offset,
+                     .bytes = std::min<uint64_t>(size, face_->total_bytes - offset)});
+  }
+  if (parts.empty()) {
+    callback(std::span<const std::byte>());
+    return;
+  }
+  const bool reading_on = IsReadingOn(offset, size);
+  if (parts.size() == 1) {  // without a copy
+    ReadPart(parts.front(), reading_on, std::move(callback));
+    return;
+  }
+  auto assembly = std::make_shared<Assembly>();
+  for (const FacePart& part : parts) assembly->bytes.resize(assembly->bytes.size() + part.bytes);
+  assembly->parts_left = parts.size();
+  assembly->callback = std::move(callback);
+  size_t at = 0;
+  for (const FacePart& part : parts) {
+    ReadPart(part, reading_on, [assembly, at, expected = part.bytes](const auto& bytes) {
+      assembly->Take(at, expected, bytes);
+    });
+    at += part.bytes;
+  }
+}
+
+void OpenFace::ReadPart(const FacePart& part, bool reading_on, BlockCache::ReadCallback callback) {
+  if (part.block < 0) {
+    const std::span<std::byte> buffer = HeaderBuffer(part.bytes);
+    const Status read = header_->Read(part.file_offset, buffer);
+    if (read.ok()) {
+      callback(std::span<const std::byte>(buffer));
+    } else {
+      callback(read.error());
+    }
+    return;
+  }
+  const ReplicaPin pin = cache_.Pin(dataset_->blocks[static_cast<size_t>(part.block)]);
+  Follow(pin, part, reading_on);
+  cache_.Read(pin, part.file_offset, part.bytes, std::move(callback));
+}
+
+bool OpenFace::IsReadingOn(uint64_t offset, size_t size) {
+  const std::lock_guard lock(mutex_);
+  const uint64_t before = std::exchange(latest_end_, offset + size);
+  return std::max(offset, before) - std::min(offset, before) <= kReadingOn;
+}
+
+void OpenFace::Follow(const ReplicaPin& pin, const FacePart& part, bool reading_on) {
+  const int64_t next = part.block + 1;
+  bool is_new = false;
+  bool fetch_next = false;
+  {
+    const std::lock_guard lock(mutex_);
+    is_new = std::exchange(current_block_, part.block) != part.block;
+    fetch_next = reading_on && next < face_->layout.block_count() && fetched_ahead_ != next &&
+                 part.file_offset + part.bytes > pin->source->file_bytes / 2;
+    if (fetch_next) fetched_ahead_ = next;
+  }
+  if (is_new) {
+    cache_.Touch(pin);
+    // Proving what an earlier daemon left is local work.
+    if (cache_.HasUnverified(pin)) cache_.StartFill(pin);
+  }
+  if (fetch_next) cache_.StartFill(cache_.Pin(dataset_->blocks[static_cast<size_t>(next)]));
+}
+
+void OpenFace::KeepReplicas() {
+  std::vector<ReplicaPin> kept;
+  for (const auto& block : dataset_->blocks) {
+    if (cache_.ResidencyOf(*block).residency != Residency::kAbsent) {
+      kept.push_back(cache_.Pin(block));
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  kept_ = std::move(kept);
+}
+
+}  // namespace penstock::cachefs
