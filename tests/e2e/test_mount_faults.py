@@ -129,7 +129,7 @@ def stop(pid):
 
 def test_store_that_stalls(penstock, store, tmp_path):
     """The store is itself a mount, whose daemon is stopped: every call into it hangs."""
-    slow = Mount(penstock, store, tmp_path / "slow", tmp_path / "slow_cache")
+    slow = Mount(penstock, store, tmp_path / "slow", tmp_path / "slow_cache", "--no-faces")
     point, cache = tmp_path / "mnt", tmp_path / "cache"
     try:
         slow.start()
