@@ -88,6 +88,7 @@ void Operations::OpenFaceFile(fuse_req_t request, const std::shared_ptr<Node>& n
         auto handle = std::make_shared<OpenFileHandle>();
         handle->node = node;
         handle->face = *std::move(open);
+        LogOpen(claimed, *node, AccessMode::kServed);
         services_.counters->served_opens++;
         // The bytes of a node never change.
         reply.keep_cache = 1;

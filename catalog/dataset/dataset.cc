@@ -5,12 +5,12 @@
 #include <optional>
 #include <utility>
 
-#include "penstock/dataset/checksum_list.h"
 #include "catalog/dataset/json_text.h"
 #include "catalog/dataset/nexus_tree.h"
 #include "catalog/dataset/small_arrays.h"
 #include "penstock/base/file.h"
 #include "penstock/dataset/checksum.h"
+#include "penstock/dataset/checksum_list.h"
 
 namespace penstock {
 

@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "penstock/dataset/checksum_list.h"
 #include "catalog/dataset/json_text.h"
 #include "catalog/dataset/nexus_file.h"
 #include "catalog/dataset/nexus_tree.h"
@@ -13,6 +12,7 @@
 #include "catalog/dataset/zarr_group.h"
 #include "penstock/base/file.h"
 #include "penstock/dataset/checksum.h"
+#include "penstock/dataset/checksum_list.h"
 #include "penstock/dataset/dataset_writer.h"
 
 namespace penstock {
