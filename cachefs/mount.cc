@@ -131,6 +131,7 @@ class Daemon {
   std::unique_ptr<FuseSession> session_;
   std::unique_ptr<ShortCircuitServer> leases_;
   std::unique_ptr<ControlServer> control_;
+  std::string metrics_address_;  // not changed once others can ask for it
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<PeriodicFile> metrics_file_;
 };
@@ -145,6 +146,7 @@ Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
                                       .access_log = access_log_.get(),
                                       .upstream_timeout = options_.upstream_timeout};
   PENSTOCK_ASSIGN_OR_RETURN(leases_, ShortCircuitServer::Start(LeaseSocket(), lease_services));
+  PENSTOCK_RETURN_IF_ERROR(StartSight());
   PENSTOCK_ASSIGN_OR_RETURN(session_,
                             FuseSession::Mount(options_.mountpoint, operations_, channel_));
   ControlServices control_services{
@@ -156,7 +158,6 @@ Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
   auto control = ControlServer::Start(ControlSocket(), std::move(control_services));
   if (!control.ok()) return control.error();
   control_ = std::move(control).value();
-  PENSTOCK_RETURN_IF_ERROR(StartSight());
 
   const std::stop_callback on_stop(stop, [this] { session_->RequestStop(); });
   std::thread ready([&] {
@@ -175,7 +176,6 @@ Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
   session_->Serve(kSessionThreads);
   ready.join();
   if (events.ending) events.ending();
-  metrics_.reset();
   metrics_file_.reset();
   ShutDown();
   return {};
@@ -194,8 +194,10 @@ void Daemon::ShutDown() {
   drained = read_workers_.Stop(kShutdownPatience) && drained;
   drained = cache_.Stop(kShutdownPatience) && drained;
   if (drained) {
-    leases_.reset();
+    // Those who describe the rest before what they describe.
     control_.reset();
+    metrics_.reset();
+    leases_.reset();
     return;
   }
   // Threads are stuck in the store and cannot be ended; everything that has to be on disk is.
@@ -240,7 +242,7 @@ MountSnapshot Daemon::TakeSnapshot(size_t most_datasets) const {
   snapshot.process = MeasureProcess();
   snapshot.lease_connections = leases_->connection_count();
   snapshot.leases = leases_->lease_count();
-  if (metrics_) snapshot.metrics_address = metrics_->address();
+  snapshot.metrics_address = metrics_address_;
   if (access_log_) snapshot.access_log_drops = access_log_->drops();
   snapshot.database = store_.Properties();
   DescribeDatasets(most_datasets, snapshot);
@@ -285,8 +287,10 @@ std::string Daemon::DescribeLine() const {
 Status Daemon::StartSight() {
   const auto text = [this] { return MetricsText(TakeSnapshot(0)); };
   if (!options_.sight.metrics_address.empty()) {
-    PENSTOCK_ASSIGN_OR_RETURN(metrics_, MetricsServer::Start(options_.sight.metrics_address, text));
-    spdlog::info("metrics are answered on {}", metrics_->address());
+    PENSTOCK_ASSIGN_OR_RETURN(metrics_, MetricsServer::Listen(options_.sight.metrics_address));
+    metrics_address_ = metrics_->address();
+    metrics_->Begin(text);
+    spdlog::info("metrics are answered on {}", metrics_address_);
   }
   if (!options_.sight.metrics_file.empty()) {
     PENSTOCK_ASSIGN_OR_RETURN(

@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <thread>
@@ -84,9 +83,7 @@ void FuseSession::Serve(int threads) {
   std::vector<std::thread> takers;
   takers.reserve(static_cast<size_t>(threads));
   for (int i = 0; i < threads; ++i) {
-    const std::lock_guard lock(busy_mutex_);
-    std::atomic<Clock::rep>& busy_since = busy_since_.emplace_back(0);
-    takers.emplace_back([this, &busy_since] { TakeRequests(busy_since); });
+    takers.emplace_back([this, &self = busy_.Add()] { TakeRequests(self); });
   }
 
   // Wait for a request to stop, or for the threads to find the file system unmounted.
@@ -101,17 +98,7 @@ void FuseSession::Serve(int threads) {
   for (std::thread& taker : takers) taker.join();
 }
 
-bool FuseSession::AnswersWithin(std::chrono::seconds longest) const {
-  const Clock::rep earliest = (Clock::now() - longest).time_since_epoch().count();
-  const std::lock_guard lock(busy_mutex_);
-  return busy_since_.empty() ||
-         std::any_of(busy_since_.begin(), busy_since_.end(), [earliest](const auto& since) {
-           const Clock::rep begun = since.load(std::memory_order_relaxed);
-           return begun == 0 || begun > earliest;
-         });
-}
-
-void FuseSession::TakeRequests(std::atomic<Clock::rep>& busy_since) {
+void FuseSession::TakeRequests(BusyThreads::Thread& self) {
   const int fuse_fd = fuse_session_fd(session_);
   const FileDescriptor events(epoll_create1(EPOLL_CLOEXEC));
   // One request wakes one thread.
@@ -127,9 +114,9 @@ void FuseSession::TakeRequests(std::atomic<Clock::rep>& busy_since) {
   while (fuse_session_exited(session_) == 0) {
     const int received = fuse_session_receive_buf(session_, &buffer);
     if (received > 0) {
-      busy_since.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
+      self.Begin();
       fuse_session_process_buf(session_, &buffer);
-      busy_since.store(0, std::memory_order_relaxed);
+      self.End();
       continue;
     }
     if (received != -EAGAIN && received != -EINTR) break;

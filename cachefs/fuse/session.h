@@ -5,16 +5,14 @@
 #ifndef PENSTOCK_CACHEFS_FUSE_SESSION_H_
 #define PENSTOCK_CACHEFS_FUSE_SESSION_H_
 
-#include <atomic>
 #include <chrono>
-#include <deque>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "cachefs/fuse/kernel_channel.h"
 #include "cachefs/fuse/operations.h"
+#include "cachefs/sight/busy_threads.h"
 #include "penstock/base/file.h"
 #include "penstock/base/result.h"
 
@@ -37,12 +35,13 @@ class FuseSession {
   void RequestStop();
   // False while every thread has been at one request for longer than `longest`: requests wait for
   // nobody, so that is a deadlock or a dead disk. Any thread.
-  bool AnswersWithin(std::chrono::seconds longest) const;
+  bool AnswersWithin(std::chrono::seconds longest) const {
+    return busy_.AnyFreeSince(BusyThreads::Clock::now() - longest);
+  }
 
  private:
   FuseSession() = default;
-  using Clock = std::chrono::steady_clock;
-  void TakeRequests(std::atomic<Clock::rep>& busy_since);
+  void TakeRequests(BusyThreads::Thread& self);
   void Unmount();
 
   std::filesystem::path mountpoint_;
@@ -52,9 +51,7 @@ class FuseSession {
   FileDescriptor stop_;     // eventfd: unmount
   FileDescriptor threads_;  // eventfd: the threads end
   bool mounted_ = false;
-  // Since when each thread is at its request; 0: it waits for one.
-  mutable std::mutex busy_mutex_;  // guards the list, not its elements
-  std::deque<std::atomic<Clock::rep>> busy_since_;
+  BusyThreads busy_;
 };
 
 }  // namespace penstock::cachefs

@@ -58,7 +58,7 @@ std::string NameOf(int socket) {
                                      : fmt::format("{}:{}", host, port);
 }
 
-Result<FileDescriptor> Listen(const std::string& address) {
+Result<FileDescriptor> BindTo(const std::string& address) {
   PENSTOCK_ASSIGN_OR_RETURN(const HostAndPort where, SplitAddress(address));
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -98,14 +98,18 @@ void Answer(int socket, std::string_view status, std::string_view body, bool wit
 
 }  // namespace
 
-Result<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& address, Text text) {
-  std::unique_ptr<MetricsServer> server(new MetricsServer(std::move(text)));
-  PENSTOCK_ASSIGN_OR_RETURN(server->listener_, Listen(address));
+Result<std::unique_ptr<MetricsServer>> MetricsServer::Listen(const std::string& address) {
+  std::unique_ptr<MetricsServer> server(new MetricsServer());
+  PENSTOCK_ASSIGN_OR_RETURN(server->listener_, BindTo(address));
   server->address_ = NameOf(server->listener_.get());
   server->stop_ = FileDescriptor(eventfd(0, EFD_CLOEXEC));
   if (!server->stop_.valid()) return Error::FromErrno(errno, "cannot make an eventfd");
-  server->thread_ = std::thread([raw = server.get()] { raw->Serve(); });
   return server;
+}
+
+void MetricsServer::Begin(Text text) {
+  text_ = std::move(text);
+  thread_ = std::thread([this] { Serve(); });
 }
 
 MetricsServer::~MetricsServer() {

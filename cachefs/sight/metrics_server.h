@@ -19,8 +19,10 @@ class MetricsServer {
   using Text = std::function<std::string()>;
 
   // `address`: "PORT" or ":PORT" (on 127.0.0.1), "ADDRESS:PORT", "[IPV6]:PORT"; port 0 takes a free
-  // one. `text` is called on the server's thread. kInvalidArgument where it is no address.
-  static Result<std::unique_ptr<MetricsServer>> Start(const std::string& address, Text text);
+  // one. Clients wait until Begin. kInvalidArgument where it is no address.
+  static Result<std::unique_ptr<MetricsServer>> Listen(const std::string& address);
+  // Answers from now on; `text` is called on a thread of the server.
+  void Begin(Text text);
   ~MetricsServer();
   MetricsServer(const MetricsServer&) = delete;
   MetricsServer& operator=(const MetricsServer&) = delete;
@@ -29,11 +31,11 @@ class MetricsServer {
   const std::string& address() const { return address_; }
 
  private:
-  explicit MetricsServer(Text text) : text_(std::move(text)) {}
+  MetricsServer() = default;
   void Serve();
   void Converse(int socket) const;
 
-  const Text text_;
+  Text text_;
   std::string address_;
   FileDescriptor listener_;
   FileDescriptor stop_;  // eventfd

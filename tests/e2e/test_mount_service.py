@@ -124,3 +124,20 @@ def test_unmounting_from_outside_ends_the_service(penstock, master, places, tmp_
         subprocess.run(["umount", str(point)], check=True)
         manager.until("STOPPING")
         assert process.wait(timeout=120) == 0
+
+
+@pytest.mark.parametrize("to_journal", [True, False])
+def test_log_lines_for_the_journal(penstock, master, places, tmp_path, to_journal):
+    point, cache = places
+    point.mkdir()
+    log = tmp_path / "stderr"
+    with open(log, "wb") as stream:
+        status = os.fstat(stream.fileno())
+        # systemd names the stream that it gave; another one is not the journal.
+        name = f"{status.st_dev}:{status.st_ino + (not to_journal)}"
+        with subprocess.Popen([penstock.binary, "mount", master, point, "--cache", cache, "--foreground"],
+                              stderr=stream, env={**os.environ, "JOURNAL_STREAM": name}) as process:
+            wait_for(lambda: "is mounted on" in log.read_text())
+            process.terminate()
+        lines = log.read_text().splitlines()
+    assert lines and all(line.startswith("<6>") == to_journal for line in lines), lines

@@ -29,7 +29,12 @@ class Watch:
             [str(penstock.binary), "watch", self.folder, "--to", self.store, "--quiet", str(quiet),
              "--rescan", "2", "--status-file", self.status_file, "--metrics-file",
              self.metrics_file, *map(str, options)],
-            stderr=self.log, env={**os.environ, **(env or {})})
+            stderr=self.log, env={**os.environ, "JOURNAL_STREAM": self.journal_stream(), **(env or {})})
+
+    def journal_stream(self):
+        """As systemd names the stream that it gave to a service."""
+        status = os.fstat(self.log.fileno())
+        return f"{status.st_dev}:{status.st_ino}"
 
     def read_status(self):
         """None before it was written for the first time."""
@@ -246,8 +251,7 @@ def test_the_service_manager_is_told(watch, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(path))
         listener.settimeout(120)
-        service = watch(env={"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "400000",
-                             "JOURNAL_STREAM": "1:1"})
+        service = watch(env={"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "400000"})
         told = ""
         while "READY=1" not in told or "WATCHDOG=1" not in told:
             told += listener.recv(4096).decode() + "\n"

@@ -22,6 +22,7 @@
 #include "penstock/cachefs/mount.h"
 #include "tools/penstock/commands.h"
 #include "tools/penstock/config_file.h"
+#include "tools/penstock/journal_format.h"
 #include "tools/penstock/mount_service.h"
 #include "tools/penstock/quantities.h"
 
@@ -86,7 +87,11 @@ std::shared_ptr<spdlog::sinks::dist_sink_mt> StartLog(bool verbose) {
   sinks->add_sink(std::make_shared<spdlog::sinks::stderr_sink_mt>());
   auto logger = std::make_shared<spdlog::logger>("penstock", sinks);
   logger->set_level(verbose ? spdlog::level::debug : spdlog::level::info);
-  logger->set_pattern(kLogPattern);
+  if (LogsToJournal()) {
+    logger->set_formatter(MakeJournalFormatter());
+  } else {
+    logger->set_pattern(kLogPattern);
+  }
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
   return sinks;

@@ -27,6 +27,7 @@ using cachefs::AskDaemon;
 using cachefs::FindControlSocket;
 
 constexpr uint64_t kDatasetsShown = 20;
+constexpr std::chrono::seconds kStatusPatience{20};
 
 struct StatusArguments {
   std::string path;
@@ -41,7 +42,7 @@ Result<Json> AskStatus(const std::filesystem::path& socket, const StatusArgument
   // A script that asks once gets everything.
   const bool everything = arguments.all_datasets || (arguments.json && !arguments.watching);
   if (!everything) request["datasets"] = kDatasetsShown;
-  PENSTOCK_ASSIGN_OR_RETURN(Json status, AskDaemon(socket, request, nullptr));
+  PENSTOCK_ASSIGN_OR_RETURN(Json status, AskDaemon(socket, request, nullptr, kStatusPatience));
   status.erase("done");
   return status;
 }

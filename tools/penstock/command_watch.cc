@@ -1,14 +1,13 @@
 // penstock watch FOLDER --to STORE [--rules FILE]
 
-#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
-#include <cstdlib>
 #include <memory>
 
 #include "penstock/dataset/dataset.h"
 #include "tools/penstock/commands.h"
+#include "tools/penstock/journal_format.h"
 #include "tools/penstock/quantities.h"
 #include "tools/penstock/watcher.h"
 
@@ -31,34 +30,11 @@ struct WatchArguments {
   bool until_idle = false;
 };
 
-// The priority that journald takes off the start of a line: "<6>".
-class JournalPriority final : public spdlog::custom_flag_formatter {
- public:
-  void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,
-              spdlog::memory_buf_t& destination) override {
-    char priority = '6';
-    if (message.level >= spdlog::level::err) {
-      priority = '3';
-    } else if (message.level == spdlog::level::warn) {
-      priority = '4';
-    } else if (message.level < spdlog::level::info) {
-      priority = '7';
-    }
-    const char text[] = {'<', priority, '>'};
-    destination.append(text, text + sizeof text);
-  }
-  std::unique_ptr<custom_flag_formatter> clone() const override {
-    return std::make_unique<JournalPriority>();
-  }
-};
-
 void StartLog(const std::string& level) {
   auto logger = std::make_shared<spdlog::logger>("penstock",
                                                  std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  if (std::getenv("JOURNAL_STREAM") != nullptr) {
-    auto formatter = std::make_unique<spdlog::pattern_formatter>();
-    formatter->add_flag<JournalPriority>('*').set_pattern("%*%v");
-    logger->set_formatter(std::move(formatter));
+  if (LogsToJournal()) {
+    logger->set_formatter(MakeJournalFormatter());
   } else {
     logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   }

@@ -129,6 +129,14 @@ Status ApplyConfigFile(CLI::App& command, const std::filesystem::path& path) {
       PENSTOCK_RETURN_IF_ERROR(ApplyItem(command, item, seen, line));
     }
   }
+  for (const CLI::Option* const option : command.get_options()) {
+    for (const CLI::Option* const needed : option->get_needs()) {
+      if (option->count() == 0 || needed->count() > 0) continue;
+      return Error::InvalidArgument(
+                 fmt::format("{} needs {}", option->get_name(), needed->get_name()))
+          .In(path.string());
+    }
+  }
   return {};
 }
 
