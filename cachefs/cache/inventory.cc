@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "cachefs/cache/block_cache.h"
 
@@ -41,8 +42,17 @@ void BlockCache::TakeInventory() {
 void BlockCache::CompareWithDirectory() {
   size_t without_record = 0;
   const Status listed = directory_.ForEachFolder([&](const std::vector<std::string>& ids) {
-    const std::lock_guard lock(mutex_);
-    for (const std::string& id : ids) {
+    std::vector<std::string> unknown;
+    {
+      const std::lock_guard lock(mutex_);
+      std::ranges::copy_if(ids, std::back_inserter(unknown),
+                           [this](const std::string& id) { return !holdings_.Confirm(id); });
+    }
+    for (const std::string& id : unknown) {
+      // Asked here, so that the disk does not keep the lock waiting when it is asked there.
+      if (!directory_.AllocatedBytes(id)) continue;
+      const std::lock_guard lock(mutex_);
+      if (inventory_stops_) return false;
       if (!holdings_.Confirm(id) && FindUnlistedLocked(id)) ++without_record;
     }
     return !inventory_stops_.load();
@@ -59,6 +69,7 @@ void BlockCache::CompareWithDirectory() {
     unconfirmed = holdings_.Unconfirmed();
   }
   for (const std::string& id : unconfirmed) {
+    if (directory_.AllocatedBytes(id)) continue;
     const std::lock_guard lock(mutex_);
     if (inventory_stops_) return;
     const Holding* const holding = holdings_.Find(id);

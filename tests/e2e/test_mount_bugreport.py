@@ -84,3 +84,22 @@ def test_of_a_daemon_that_hangs(penstock, master, places, tmp_path):
 def test_of_something_else(penstock, tmp_path):
     done = penstock("bugreport", tmp_path, "-o", tmp_path / "x.tar.gz", status=1)
     assert "neither on a penstock mount nor a cache" in done.stderr and not (tmp_path / "x.tar.gz").exists()
+
+
+def test_by_somebody_else_than_root(penstock, master, places, tmp_path):
+    """Who may not look into the daemon's process asks the mount where its cache is."""
+    if os.geteuid() != 0:
+        pytest.skip("SKIPPED FOR WANT OF ROOT")
+    point, cache = places
+    out = tmp_path / "of-nobody"
+    out.mkdir()
+    os.chown(out, 65534, 65534)
+    # Everything above is only for its owner (pytest makes it so).
+    for folder in [tmp_path, *tmp_path.parents][:3]:
+        folder.chmod(0o755)
+    with mounted(penstock, master, point, cache):
+        done = penstock("bugreport", point, "-o", out / "report.tar.gz", user=65534, group=65534, extra_groups=[])
+        with tarfile.open(out / "report.tar.gz") as archive:
+            (name,) = [member.name for member in archive.getmembers() if member.name.endswith("status.json")]
+            status = json.loads(archive.extractfile(name).read())
+    assert done.returncode == 0 and status["mountpoint"] == str(point)

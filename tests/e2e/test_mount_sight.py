@@ -159,6 +159,17 @@ def test_metrics_over_http(penstock, master, places):
             assert talker.recv(100).startswith(b"HTTP/1.1 431")
 
 
+@pytest.mark.parametrize("address", [":0", "127.0.0.1:0", "[::1]:0"])
+def test_metrics_on_a_named_address(penstock, master, places, address):
+    point, cache = places
+    if address.startswith("[") and not pathlib.Path("/proc/net/if_inet6").exists():
+        pytest.skip("SKIPPED FOR WANT OF IPv6")
+    with mounted(penstock, master, point, cache, "--metrics", address) as mount:
+        bound = mount.status()["metrics_address"]
+        assert bound.startswith(address.removesuffix("0") if address != ":0" else "127.0.0.1:")
+        assert "penstock_mount_info" in get(bound)
+
+
 def test_metrics_are_off_by_default_and_bad_addresses_are_refused(penstock, master, places):
     point, cache = places
     with mounted(penstock, master, point, cache) as mount:

@@ -72,6 +72,15 @@ std::vector<std::string> CommandLineOf(pid_t pid) {
   return arguments;
 }
 
+std::optional<fs::path> ConfigurationOf(pid_t pid) {
+  const std::vector<std::string> arguments = CommandLineOf(pid);
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == "--config" && i + 1 < arguments.size()) return arguments[i + 1];
+    if (arguments[i].starts_with("--config=")) return arguments[i].substr(9);
+  }
+  return std::nullopt;
+}
+
 struct Daemon {
   pid_t pid = 0;
   fs::path cache;
@@ -102,37 +111,45 @@ std::vector<Daemon> RunningDaemons() {
   return daemons;
 }
 
-// The mountpoint of penstock that holds `path`, by the kernel's list, which answers always.
-std::optional<std::string> MountpointAbove(const fs::path& path) {
+struct MountEntry {
+  std::string mountpoint;
+  std::string connection;  // number of the FUSE connection: the minor device
+};
+
+// The mount of penstock that holds `path`, by the kernel's list, which answers always.
+std::optional<MountEntry> MountAbove(const fs::path& path) {
   std::istringstream mounts(ReadText("/proc/self/mountinfo"));
-  std::optional<std::string> found;
+  std::optional<MountEntry> found;
   for (std::string line; std::getline(mounts, line);) {
     if (line.find(" - fuse.penstock ") == std::string::npos) continue;
     std::istringstream fields(line);
+    std::string skipped;
+    std::string device;
     std::string where;
-    for (int field = 0; field < 5; ++field) fields >> where;
+    fields >> skipped >> skipped >> device >> skipped >> where;
     const std::string below = path.string();
     const bool holds = below == where || below.starts_with(where + "/");
-    if (holds && (!found || where.size() > found->size())) found = where;
+    if (!holds || (found && where.size() <= found->mountpoint.size())) continue;
+    found = {.mountpoint = where, .connection = device.substr(device.find(':') + 1)};
   }
   return found;
 }
 
-// Does the daemon say, on its command line or in its configuration, that it mounts there?
-bool Mounts(const Daemon& daemon, const std::string& mountpoint) {
-  const std::vector<std::string> arguments = CommandLineOf(daemon.pid);
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    // Also as a path relative to the directory that the daemon has left.
-    if (!arguments[i].empty() &&
-        ("/" + mountpoint).ends_with("/" + fs::path(arguments[i]).lexically_normal().string())) {
-      return true;
+// Newer kernels tell which connection an open /dev/fuse belongs to; older ones leave it to what the
+// daemon says on its command line or in its configuration.
+bool Serves(const Daemon& daemon, const MountEntry& mount) {
+  std::error_code failure;
+  for (const auto& entry :
+       fs::directory_iterator(fmt::format("/proc/{}/fdinfo", daemon.pid), failure)) {
+    std::istringstream lines(ReadText(entry.path()));
+    for (std::string name, value; lines >> name >> value;) {
+      if (name == "fuse_connection:") return value == mount.connection;
     }
-    std::string config;
-    if (arguments[i] == "--config" && i + 1 < arguments.size()) config = arguments[i + 1];
-    if (arguments[i].starts_with("--config=")) config = arguments[i].substr(9);
-    if (!config.empty() && ReadText(config).find(mountpoint) != std::string::npos) return true;
   }
-  return false;
+  const std::vector<std::string> arguments = CommandLineOf(daemon.pid);
+  if (std::ranges::find(arguments, mount.mountpoint) != arguments.end()) return true;
+  const auto config = ConfigurationOf(daemon.pid);
+  return config && ReadText(*config).find(mount.mountpoint) != std::string::npos;
 }
 
 struct Place {
@@ -141,21 +158,33 @@ struct Place {
   std::optional<pid_t> pid;
 };
 
+// Who may not look into the daemon's descriptors can still ask a mount that lives.
+void AskTheMount(Place& place) {
+  const auto address = Bounded<Result<cachefs::ControlAddress>>(
+      [path = place.mountpoint] { return cachefs::FindControlSocket(path); });
+  if (!address || !address->ok()) return;
+  place.cache = (*address)->socket.parent_path();
+  const auto status = cachefs::AskDaemon(
+      (*address)->socket, {{"command", "status"}, {"datasets", 0}}, nullptr, kDaemonPatience);
+  if (status.ok()) place.pid = status->value("pid", 0);
+}
+
 Result<Place> FindPlace(const fs::path& given) {
   std::error_code failure;
   // Not canonical(): that would ask the mount.
   fs::path path = fs::absolute(given, failure).lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
   Place place;
-  const auto mountpoint = MountpointAbove(path);
+  const auto mount = MountAbove(path);
   const auto daemons = RunningDaemons();
-  if (mountpoint) {
-    place.mountpoint = *mountpoint;
+  if (mount) {
+    place.mountpoint = mount->mountpoint;
     for (const Daemon& daemon : daemons) {
-      if (!Mounts(daemon, *mountpoint)) continue;
+      if (!Serves(daemon, *mount)) continue;
       place.cache = daemon.cache;
       place.pid = daemon.pid;
     }
+    if (place.cache.empty()) AskTheMount(place);
     return place;
   }
   if (!fs::exists(path / "penstock-cache.json", failure)) {
@@ -236,12 +265,8 @@ std::string DescribeProcess(pid_t pid) {
 
 // The configuration that the daemon was started with.
 std::string DescribeConfiguration(pid_t pid) {
-  const std::vector<std::string> arguments = CommandLineOf(pid);
-  for (size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i] == "--config" && i + 1 < arguments.size()) return ReadText(arguments[i + 1]);
-    if (arguments[i].starts_with("--config=")) return ReadText(arguments[i].substr(9));
-  }
-  return "(the daemon has no --config; see its command line)\n";
+  const auto config = ConfigurationOf(pid);
+  return config ? ReadText(*config) : "(the daemon has no --config; see its command line)\n";
 }
 
 std::string DescribeCache(const fs::path& cache) {
