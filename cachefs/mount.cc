@@ -58,13 +58,13 @@ Result<CacheLimits> LimitsFor(const MountOptions& options, const CacheDirectory&
 // Everything of a mount, in the order in which it is built; destroyed in the opposite order.
 class Daemon {
  public:
-  Daemon(const MountOptions& options, CacheDirectory directory, ReplicaStore store,
-         const CacheLimits& limits, std::unique_ptr<AccessLog> access_log)
+  Daemon(const MountOptions& options, std::shared_ptr<Upstream> upstream, CacheDirectory directory,
+         ReplicaStore store, const CacheLimits& limits, std::unique_ptr<AccessLog> access_log)
       : options_(options),
         directory_(std::move(directory)),
         store_(std::move(store)),
         access_log_(std::move(access_log)),
-        upstream_(MakeTimedUpstream(MakeDirectoryUpstream(options.store), latency_)),
+        upstream_(MakeTimedUpstream(std::move(upstream), latency_)),
         channel_(options.passthrough),
         cache_(directory_, store_, upstream_, deadlines_, counters_,
                {.limits = limits,
@@ -162,7 +162,7 @@ Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
   const std::stop_callback on_stop(stop, [this] { session_->RequestStop(); });
   std::thread ready([&] {
     WaitForHandshake();
-    spdlog::info("{} is mounted on {} (cache {}; passthrough: {})", options_.store.string(),
+    spdlog::info("{} is mounted on {} (cache {}; passthrough: {})", upstream_->Name(),
                  options_.mountpoint.string(), directory_.path().string(),
                  channel_.passthrough() ? "yes" : channel_.PassthroughFailure());
     if (!events.ready) return;
@@ -210,7 +210,7 @@ void Daemon::ShutDown() {
 
 MountSnapshot Daemon::TakeSnapshot(size_t most_datasets) const {
   MountSnapshot snapshot;
-  snapshot.store = options_.store.string();
+  snapshot.store = upstream_->Name();
   snapshot.mountpoint = options_.mountpoint.string();
   snapshot.cache = directory_.path().string();
   snapshot.version = PENSTOCK_VERSION;
@@ -317,6 +317,12 @@ void RaiseDescriptorLimit() {
 Status RunMount(const MountOptions& options, const std::stop_token& stop,
                 const MountEvents& events) {
   RaiseDescriptorLimit();
+  UpstreamOptions upstream_options = options.upstream;
+  upstream_options.timeout = options.upstream_timeout;
+  PENSTOCK_ASSIGN_OR_RETURN(std::shared_ptr<Upstream> upstream,
+                            MakeUpstream(options.store, upstream_options));
+  // An address that is mistyped is told here and not by the first file.
+  PENSTOCK_RETURN_IF_ERROR(upstream->Stat(""));
   PENSTOCK_ASSIGN_OR_RETURN(CacheDirectory directory, CacheDirectory::Open(options.cache));
   PENSTOCK_ASSIGN_OR_RETURN(ReplicaStore store, ReplicaStore::Open(directory.StatePath()));
   PENSTOCK_ASSIGN_OR_RETURN(const CacheLimits limits, LimitsFor(options, directory));
@@ -326,8 +332,8 @@ Status RunMount(const MountOptions& options, const std::stop_token& stop,
                               AccessLog::Start({.path = options.sight.access_log,
                                                 .rotate_bytes = options.sight.access_log_bytes}));
   }
-  auto daemon = std::make_unique<Daemon>(options, std::move(directory), std::move(store), limits,
-                                         std::move(access_log));
+  auto daemon = std::make_unique<Daemon>(options, std::move(upstream), std::move(directory),
+                                         std::move(store), limits, std::move(access_log));
   return daemon->Run(stop, events);
 }
 

@@ -17,6 +17,7 @@ namespace penstock::cachefs {
 
 namespace {
 
+// False for the address of a store that is no directory.
 bool IsInside(const std::filesystem::path& path, const std::filesystem::path& directory) {
   const auto [in_directory, in_path] =
       std::mismatch(directory.begin(), directory.end(), path.begin(), path.end());
@@ -45,16 +46,20 @@ Status ClearAbandonedMount(const std::filesystem::path& mountpoint) {
       .Advice(fmt::format("run: fusermount3 -u -z {}", mountpoint.string()));
 }
 
-Result<std::filesystem::path> CheckStore(const std::filesystem::path& store) {
+Result<std::string> CheckStore(const std::string& store, const UpstreamOptions& options) {
+  if (IsStoreAddress(store)) {
+    PENSTOCK_RETURN_IF_ERROR(MakeUpstream(store, options));
+    return store;
+  }
   std::error_code failure;
   const std::filesystem::path canonical = std::filesystem::canonical(store, failure);
   if (failure) {
-    return Error::FromErrno(failure.value(), "the store cannot be reached").In(store.string());
+    return Error::FromErrno(failure.value(), "the store cannot be reached").In(store);
   }
   if (!std::filesystem::is_directory(canonical, failure)) {
-    return Error::InvalidArgument("the store is not a directory").In(store.string());
+    return Error::InvalidArgument("the store is not a directory").In(store);
   }
-  return canonical;
+  return canonical.string();
 }
 
 Result<std::filesystem::path> CheckMountpoint(const std::filesystem::path& mountpoint) {
@@ -91,9 +96,15 @@ Result<std::filesystem::path> CheckMountpoint(const std::filesystem::path& mount
 
 Result<MountOptions> CheckMountOptions(const MountOptions& options) {
   MountOptions checked = options;
-  PENSTOCK_ASSIGN_OR_RETURN(checked.store, CheckStore(options.store));
+  PENSTOCK_ASSIGN_OR_RETURN(checked.store, CheckStore(options.store, options.upstream));
   PENSTOCK_ASSIGN_OR_RETURN(checked.mountpoint, CheckMountpoint(options.mountpoint));
   std::error_code failure;
+  // The daemon leaves its working directory.
+  for (std::filesystem::path* const file :
+       {&checked.upstream.tls_authorities, &checked.upstream.tls_certificate,
+        &checked.upstream.tls_key}) {
+    if (!file->empty()) *file = std::filesystem::absolute(*file, failure);
+  }
   checked.cache = std::filesystem::weakly_canonical(options.cache, failure);
   if (failure || options.cache.empty()) {
     return Error::InvalidArgument("the cache directory cannot be resolved").In(options.cache);

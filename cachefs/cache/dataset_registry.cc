@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -139,9 +140,7 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Load(const std::stri
     growing->sidecar = sidecar;
     return std::shared_ptr<const DatasetView>(std::move(growing));
   }
-  uint64_t budget = kLargestChecksums;
-  PENSTOCK_RETURN_IF_ERROR(
-      CopyTree(Join(path, kChecksumArray), copy.path() / kChecksumArray, budget));
+  PENSTOCK_RETURN_IF_ERROR(CopyChecksumArray(path, copy.path()));
   PENSTOCK_ASSIGN_OR_RETURN(const auto checksums, dataset.ReadExtentChecksums());
 
   // Replaced while it was being read: what was read may be of two generations.
@@ -185,6 +184,37 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Load(const std::stri
   return std::shared_ptr<const DatasetView>(std::move(view));
 }
 
+Status DatasetRegistry::CopyChecksumArray(const std::string& dataset,
+                                          const std::filesystem::path& to) {
+  uint64_t budget = kLargestChecksums;
+  const Status copied = CopyTree(Join(dataset, kChecksumArray), to / kChecksumArray, budget);
+  if (copied.ok() || copied.error().kind() != ErrorKind::kUnsupported) return copied;
+  // A store that lists no directories: the dataset itself lists its files.
+  const std::string list = Join(dataset, "checksums.xxh128");
+  PENSTOCK_ASSIGN_OR_RETURN(const std::string text,
+                            ReadUpstreamFile(*upstream_, list, kLargestChecksums));
+  const std::string separator = "  ./";
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const size_t at = line.find(separator);
+    if (at == std::string::npos) continue;
+    const std::string name = line.substr(at + separator.size());
+    if (!name.starts_with(std::string(kChecksumArray) + "/")) continue;
+    const std::filesystem::path local = to / name;
+    if (local.lexically_normal() != local) return Error::Corrupt("not a file's name").In(list);
+    PENSTOCK_RETURN_IF_ERROR(CreateDirectories(local.parent_path()));
+    PENSTOCK_RETURN_IF_ERROR(CopyFile(Join(dataset, name), local, budget));
+  }
+  return {};
+}
+
+Status DatasetRegistry::CopyFile(const std::string& from, const std::filesystem::path& to,
+                                 uint64_t& budget) {
+  PENSTOCK_ASSIGN_OR_RETURN(const std::string text, ReadUpstreamFile(*upstream_, from, budget));
+  budget -= std::min<uint64_t>(budget, text.size());
+  return WriteFileAtomically(to, text);
+}
+
 Status DatasetRegistry::CopyTree(const std::string& from, const std::filesystem::path& to,
                                  uint64_t& budget) {
   PENSTOCK_RETURN_IF_ERROR(CreateDirectories(to));
@@ -195,9 +225,7 @@ Status DatasetRegistry::CopyTree(const std::string& from, const std::filesystem:
     if (S_ISDIR(status.st_mode)) {
       PENSTOCK_RETURN_IF_ERROR(CopyTree(path, to / entry.name, budget));
     } else if (S_ISREG(status.st_mode)) {
-      PENSTOCK_ASSIGN_OR_RETURN(const std::string text, ReadUpstreamFile(*upstream_, path, budget));
-      budget -= std::min<uint64_t>(budget, text.size());
-      PENSTOCK_RETURN_IF_ERROR(WriteFileAtomically(to / entry.name, text));
+      PENSTOCK_RETURN_IF_ERROR(CopyFile(path, to / entry.name, budget));
     }
   }
   return {};

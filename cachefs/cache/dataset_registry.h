@@ -68,6 +68,8 @@ class DatasetRegistry {
   std::shared_ptr<Slot> SlotOf(const std::string& path);
   Result<std::shared_ptr<const DatasetView>> Load(const std::string& path,
                                                   const FileIdentity& sidecar);
+  Status CopyChecksumArray(const std::string& dataset, const std::filesystem::path& to);
+  Status CopyFile(const std::string& from, const std::filesystem::path& to, uint64_t& budget);
   Status CopyTree(const std::string& from, const std::filesystem::path& to, uint64_t& budget);
 
   const std::shared_ptr<Upstream> upstream_;

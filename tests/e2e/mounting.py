@@ -29,7 +29,8 @@ class Mount:
 
     def __init__(self, penstock, store, point, cache, *options):
         self.penstock = penstock
-        self.store, self.point, self.cache = map(pathlib.Path, (store, point, cache))
+        self.store = store  # a directory, or an address
+        self.point, self.cache = map(pathlib.Path, (point, cache))
         self.options = options
         self.point.mkdir(exist_ok=True)
 

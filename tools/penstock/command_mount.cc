@@ -127,7 +127,7 @@ int ServeMount(const cachefs::MountOptions& options, const MountArguments& argum
     if (in_background) {
       MoveLogToFile(*sinks, log);
       spdlog::info("penstock {} shows {} on {} (process {})", PENSTOCK_VERSION,
-                   options.store.string(), options.mountpoint.string(), getpid());
+                   cachefs::WithoutSecrets(options.store), options.mountpoint.string(), getpid());
       DetachFromTerminal();
       if (chdir("/") != 0) spdlog::warn("cannot leave the working directory");
       if (write(arguments.ready_fd, "r", 1) != 1) spdlog::warn("nobody waits for the mount");
@@ -239,11 +239,38 @@ void AddSightOptions(CLI::App& command, MountArguments& arguments) {
                      "Begin a new access log at this size, such as 100M, and keep one old one");
 }
 
+void AddUpstreamOptions(CLI::App& command, cachefs::UpstreamOptions& options) {
+  constexpr char kGroup[] = "Stores over the network";
+  command
+      .add_option("--s3-endpoint", options.s3_endpoint,
+                  "http(s)://HOST[:PORT] of an S3 service (default: AWS_ENDPOINT_URL, or AWS)")
+      ->group(kGroup);
+  command
+      .add_option("--s3-region", options.s3_region, "Region of the bucket (default: AWS_REGION)")
+      ->group(kGroup);
+  command
+      .add_option("--tls-ca", options.tls_authorities,
+                  "PEM file with the authorities to trust (default: those of the system)")
+      ->check(CLI::ExistingFile)
+      ->group(kGroup);
+  CLI::Option* const certificate =
+      command
+          .add_option("--tls-certificate", options.tls_certificate,
+                      "PEM file with the certificate to present to the store")
+          ->check(CLI::ExistingFile)
+          ->group(kGroup);
+  command.add_option("--tls-key", options.tls_key, "PEM file with the key of that certificate")
+      ->check(CLI::ExistingFile)
+      ->needs(certificate)
+      ->group(kGroup);
+}
+
 void AddMount(CLI::App& app, CommandContext& context) {
   auto arguments = std::make_shared<MountArguments>();
   CLI::App* const command = app.add_subcommand(
       "mount", "mount a store of datasets through a verified cache on a local disk");
-  command->add_option("STORE", arguments->options.store, "Directory with the datasets");
+  command->add_option("STORE", arguments->options.store,
+                      "Directory with the datasets, or http(s)://HOST/PATH, or s3://BUCKET/PREFIX");
   command->add_option("MOUNTPOINT", arguments->options.mountpoint, "Empty directory");
   command->add_option("--cache", arguments->options.cache, "Directory of the cache");
   command->add_option("--cache-size", arguments->cache_size,
@@ -257,6 +284,7 @@ void AddMount(CLI::App& app, CommandContext& context) {
                    "Seconds until a store that does not answer gives an I/O error")
       ->check(CLI::Range(0.1, 86400.0))
       ->capture_default_str();
+  AddUpstreamOptions(*command, arguments->options.upstream);
   command->add_flag("--no-passthrough", arguments->no_passthrough,
                     "Serve complete blocks by the daemon instead of the kernel");
   command->add_flag("--no-faces", arguments->no_faces,

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "penstock/base/result.h"
+#include "penstock/cachefs/upstream.h"
 
 namespace penstock::cachefs {
 
@@ -30,7 +31,8 @@ struct SightOptions {
 };
 
 struct MountOptions {
-  std::filesystem::path store;
+  std::string store;         // a directory, or an address that MakeUpstream takes
+  UpstreamOptions upstream;  // its timeout is upstream_timeout
   std::filesystem::path mountpoint;
   std::filesystem::path cache;
   uint64_t cache_bytes = UINT64_MAX;
@@ -60,7 +62,7 @@ struct MountEvents {
   std::function<void()> ending;                   // the handle must not be used after this returns
 };
 
-// Resolves the paths and refuses what cannot work: a store or mountpoint that does not exist, a
+// Resolves the paths and refuses what cannot work: a directory or mountpoint that does not exist, a
 // mountpoint with something in it, cache, store and mountpoint inside one another. A mountpoint
 // that a killed daemon left behind is cleared.
 Result<MountOptions> CheckMountOptions(const MountOptions& options);

@@ -1,5 +1,5 @@
-// Upstream: where the datasets of a mount come from. A directory (NFS, Lustre, GPFS, local) today;
-// HTTP, S3 and a peer's cache fit behind the same interface.
+// Upstream: where the datasets of a mount come from: a directory (NFS, Lustre, GPFS, local), a web
+// server, a bucket of S3.
 //
 // Contract for implementations:
 // - Paths are relative to the root of the store, '/'-separated, without "." and ".."; "" is the
@@ -15,6 +15,7 @@
 
 #include <sys/stat.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -75,6 +76,27 @@ class Upstream {
 
 // The identity by which two states of one file are told apart.
 FileIdentity IdentityOf(const struct stat& status);
+
+struct UpstreamOptions {
+  // No call over the network takes longer. (In the calls of a directory the kernel decides.)
+  std::chrono::milliseconds timeout{30'000};
+  std::filesystem::path tls_authorities;  // PEM; "": those of the system
+  std::filesystem::path tls_certificate;  // of the client, PEM
+  std::filesystem::path tls_key;
+  std::string s3_endpoint;  // "": of the environment, else AWS
+  std::string s3_region;    // "": of the environment
+};
+
+// True for "SCHEME://...", false for the path of a directory.
+bool IsStoreAddress(const std::string& store);
+
+// The address as it may be shown, without "USER:PASSWORD@".
+std::string WithoutSecrets(const std::string& store);
+
+// `store`: an absolute path, "http(s)://HOST/PATH" or "s3://BUCKET/PREFIX". Nothing is asked of the
+// store yet; kInvalidArgument for an address that cannot be one.
+Result<std::shared_ptr<Upstream>> MakeUpstream(const std::string& store,
+                                               const UpstreamOptions& options);
 
 // `root` must be absolute. It is looked up by its path in every call. Symbolic links inside the
 // store are never followed (they are shown as links), so no path escapes the root.
