@@ -17,6 +17,7 @@
 #include "cachefs/control/control_server.h"
 #include "cachefs/control/short_circuit_server.h"
 #include "cachefs/fuse/session.h"
+#include "cachefs/peers/peers.h"
 #include "cachefs/sight/access_log.h"
 #include "cachefs/sight/counter_table.h"
 #include "cachefs/sight/metrics_server.h"
@@ -59,17 +60,20 @@ Result<CacheLimits> LimitsFor(const MountOptions& options, const CacheDirectory&
 class Daemon {
  public:
   Daemon(const MountOptions& options, std::shared_ptr<Upstream> upstream, CacheDirectory directory,
-         ReplicaStore store, const CacheLimits& limits, std::unique_ptr<AccessLog> access_log)
+         ReplicaStore store, const CacheLimits& limits, std::unique_ptr<AccessLog> access_log,
+         std::unique_ptr<Peers> peers)
       : options_(options),
         directory_(std::move(directory)),
         store_(std::move(store)),
         access_log_(std::move(access_log)),
         upstream_(MakeTimedUpstream(std::move(upstream), latency_)),
+        peers_(std::move(peers)),
         channel_(options.passthrough),
         cache_(directory_, store_, upstream_, deadlines_, counters_,
                {.limits = limits,
                 .upstream_timeout = options.upstream_timeout,
-                .fetch_threads = options.fetch_threads}),
+                .fetch_threads = options.fetch_threads,
+                .peers = peers_ ? peers_->StartClient(counters_) : nullptr}),
         registry_(upstream_, directory_.SidecarPath()),
         faces_(upstream_),
         face_headers_(upstream_),
@@ -120,6 +124,7 @@ class Daemon {
   std::shared_ptr<Upstream> upstream_;
   CacheCounters counters_;
   DeadlineWatch deadlines_;
+  std::unique_ptr<Peers> peers_;
   KernelChannel channel_;
   BlockCache cache_;
   DatasetRegistry registry_;
@@ -132,6 +137,7 @@ class Daemon {
   std::unique_ptr<ShortCircuitServer> leases_;
   std::unique_ptr<ControlServer> control_;
   std::string metrics_address_;  // not changed once others can ask for it
+  std::unique_ptr<PeerServer> peer_server_;
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<PeriodicFile> metrics_file_;
 };
@@ -147,6 +153,9 @@ Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
                                       .upstream_timeout = options_.upstream_timeout};
   PENSTOCK_ASSIGN_OR_RETURN(leases_, ShortCircuitServer::Start(LeaseSocket(), lease_services));
   PENSTOCK_RETURN_IF_ERROR(StartSight());
+  if (peers_) {
+    PENSTOCK_ASSIGN_OR_RETURN(peer_server_, peers_->StartServer(registry_, cache_, counters_));
+  }
   PENSTOCK_ASSIGN_OR_RETURN(session_,
                             FuseSession::Mount(options_.mountpoint, operations_, channel_));
   ControlServices control_services{
@@ -191,6 +200,7 @@ void Daemon::WaitForHandshake() const {
 void Daemon::ShutDown() {
   spdlog::info("{} is unmounted", options_.mountpoint.string());
   bool drained = metadata_workers_.Stop(kShutdownPatience);
+  if (peer_server_) drained = peer_server_->Stop(kShutdownPatience) && drained;
   drained = read_workers_.Stop(kShutdownPatience) && drained;
   drained = cache_.Stop(kShutdownPatience) && drained;
   if (drained) {
@@ -323,6 +333,8 @@ Status RunMount(const MountOptions& options, const std::stop_token& stop,
                             MakeUpstream(options.store, upstream_options));
   // An address that is mistyped is told here and not by the first file.
   PENSTOCK_RETURN_IF_ERROR(upstream->Stat(""));
+  PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<Peers> peers,
+                            Peers::Open(options.peers, options.upstream_timeout));
   PENSTOCK_ASSIGN_OR_RETURN(CacheDirectory directory, CacheDirectory::Open(options.cache));
   PENSTOCK_ASSIGN_OR_RETURN(ReplicaStore store, ReplicaStore::Open(directory.StatePath()));
   PENSTOCK_ASSIGN_OR_RETURN(const CacheLimits limits, LimitsFor(options, directory));
@@ -332,8 +344,9 @@ Status RunMount(const MountOptions& options, const std::stop_token& stop,
                               AccessLog::Start({.path = options.sight.access_log,
                                                 .rotate_bytes = options.sight.access_log_bytes}));
   }
-  auto daemon = std::make_unique<Daemon>(options, std::move(upstream), std::move(directory),
-                                         std::move(store), limits, std::move(access_log));
+  auto daemon =
+      std::make_unique<Daemon>(options, std::move(upstream), std::move(directory), std::move(store),
+                               limits, std::move(access_log), std::move(peers));
   return daemon->Run(stop, events);
 }
 

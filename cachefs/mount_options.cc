@@ -11,6 +11,7 @@
 #include <sstream>
 #include <system_error>
 
+#include "cachefs/peers/peers.h"
 #include "penstock/cachefs/mount.h"
 
 namespace penstock::cachefs {
@@ -102,9 +103,10 @@ Result<MountOptions> CheckMountOptions(const MountOptions& options) {
   // The daemon leaves its working directory.
   for (std::filesystem::path* const file :
        {&checked.upstream.tls_authorities, &checked.upstream.tls_certificate,
-        &checked.upstream.tls_key}) {
+        &checked.upstream.tls_key, &checked.peers.members, &checked.peers.key}) {
     if (!file->empty()) *file = std::filesystem::absolute(*file, failure);
   }
+  PENSTOCK_RETURN_IF_ERROR(CheckPeerOptions(options.peers));
   checked.cache = std::filesystem::weakly_canonical(options.cache, failure);
   if (failure || options.cache.empty()) {
     return Error::InvalidArgument("the cache directory cannot be resolved").In(options.cache);

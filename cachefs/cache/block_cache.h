@@ -26,6 +26,7 @@
 #include "cachefs/cache/cache_directory.h"
 #include "cachefs/cache/counters.h"
 #include "cachefs/cache/deadline_watch.h"
+#include "cachefs/cache/extent_peers.h"
 #include "cachefs/cache/holding_table.h"
 #include "cachefs/cache/replica.h"
 #include "cachefs/cache/s3_fifo.h"
@@ -68,6 +69,7 @@ class BlockCache {
     CacheLimits limits = {};
     std::chrono::milliseconds upstream_timeout{30'000};
     int fetch_threads = 4;
+    ExtentPeers* peers = nullptr;  // asked before the store; must outlive the cache
   };
 
   // The references must outlive the cache.

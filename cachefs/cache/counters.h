@@ -19,6 +19,11 @@ struct CacheCounters {
   std::atomic<uint64_t> plain_opens{0};  // of files that are not blocks
   std::atomic<uint64_t> leases_granted{0};
   std::atomic<uint64_t> fetched_bytes{0};          // verified bytes that came from the store
+  std::atomic<uint64_t> peer_fetched_bytes{0};     // verified bytes that came from other nodes
+  std::atomic<uint64_t> peer_served_bytes{0};      // given to other nodes
+  std::atomic<uint64_t> peer_refusals{0};          // a node had no such extent to give
+  std::atomic<uint64_t> peer_failures{0};          // a node could not be reached, or was silent
+  std::atomic<uint64_t> peer_mismatches{0};        // extents of other nodes that did not match
   std::atomic<uint64_t> reverified_bytes{0};       // found in the cache directory and proved again
   std::atomic<uint64_t> verification_failures{0};  // extents of the store that did not match
   std::atomic<uint64_t> damaged_cache_extents{0};  // extents of the cache that did not match

@@ -119,6 +119,13 @@ bool BlockCache::ProveLocal(const ReplicaPin& replica, int64_t extent,
 Status BlockCache::FetchVerified(const BlockSource& source, int64_t extent,
                                  std::span<std::byte> buffer) {
   const uint64_t expected = source.extent_checksum[static_cast<size_t>(extent)];
+  if (options_.peers != nullptr && options_.peers->Fetch(source, extent, buffer)) {
+    if (HashExtent(buffer) == expected) {
+      counters_.peer_fetched_bytes += buffer.size();
+      return {};
+    }
+    options_.peers->Distrust(source);
+  }
   Status result;
   for (int attempt = 0; attempt < 2; ++attempt) {
     const auto read = upstream_->Read(source.path, source.extent_start(extent), buffer);

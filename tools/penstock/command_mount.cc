@@ -37,6 +37,7 @@ struct MountArguments {
   std::string cache_size;
   std::string reserve = "10%";
   double upstream_timeout = 30;
+  double peer_timeout = 2;
   bool foreground = false;
   bool no_passthrough = false;
   bool no_faces = false;
@@ -78,6 +79,8 @@ Result<cachefs::MountOptions> MakeOptions(const MountArguments& arguments) {
   options.faces = !arguments.no_faces;
   options.upstream_timeout =
       std::chrono::milliseconds(static_cast<int64_t>(arguments.upstream_timeout * 1000));
+  options.peers.silence =
+      std::chrono::milliseconds(static_cast<int64_t>(arguments.peer_timeout * 1000));
   return cachefs::CheckMountOptions(options);
 }
 
@@ -265,6 +268,33 @@ void AddUpstreamOptions(CLI::App& command, cachefs::UpstreamOptions& options) {
       ->group(kGroup);
 }
 
+void AddPeerOptions(CLI::App& command, MountArguments& arguments) {
+  constexpr char kGroup[] = "Sharing caches between nodes";
+  cachefs::PeerOptions& peers = arguments.options.peers;
+  command
+      .add_option("--peers", peers.members,
+                  "File with all nodes, HOST:PORT a line; each reads its share of the store")
+      ->group(kGroup);
+  command
+      .add_option("--peer-key", peers.key,
+                  "File with the secret that the nodes share, mode 0600 (openssl rand -hex 32)")
+      ->group(kGroup);
+  command
+      .add_option("--peer-listen", peers.listen,
+                  "ADDRESS:PORT to serve the other nodes on (default: serve none)")
+      ->group(kGroup);
+  command
+      .add_option("--peer-name", peers.name,
+                  "This node as the list has it, where that is not --peer-listen")
+      ->group(kGroup);
+  command
+      .add_option("--peer-timeout", arguments.peer_timeout,
+                  "Seconds of silence after which another node is taken to be dead")
+      ->check(CLI::Range(0.1, 3600.0))
+      ->capture_default_str()
+      ->group(kGroup);
+}
+
 void AddMount(CLI::App& app, CommandContext& context) {
   auto arguments = std::make_shared<MountArguments>();
   CLI::App* const command = app.add_subcommand(
@@ -285,6 +315,7 @@ void AddMount(CLI::App& app, CommandContext& context) {
       ->check(CLI::Range(0.1, 86400.0))
       ->capture_default_str();
   AddUpstreamOptions(*command, arguments->options.upstream);
+  AddPeerOptions(*command, *arguments);
   command->add_flag("--no-passthrough", arguments->no_passthrough,
                     "Serve complete blocks by the daemon instead of the kernel");
   command->add_flag("--no-faces", arguments->no_faces,

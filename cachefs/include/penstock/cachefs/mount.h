@@ -30,6 +30,15 @@ struct SightOptions {
   uint64_t access_log_bytes = UINT64_MAX;  // then it is rotated
 };
 
+// Sharing caches with other nodes, so that together they read the store once. Off without members.
+struct PeerOptions {
+  std::filesystem::path members;  // the list of all nodes, "HOST:PORT" each
+  std::filesystem::path key;      // the secret that they share
+  std::string listen;             // "ADDRESS:PORT"; "": this node asks others and serves none
+  std::string name;               // this node in the list, where that is not `listen`
+  std::chrono::milliseconds silence{2'000};  // after which a peer is taken to be dead
+};
+
 struct MountOptions {
   std::string store;         // a directory, or an address that MakeUpstream takes
   UpstreamOptions upstream;  // its timeout is upstream_timeout
@@ -42,6 +51,7 @@ struct MountOptions {
   bool faces = true;  // each dataset also shows contiguous files (docs/cachefs.md)
   int fetch_threads = 4;
   SightOptions sight;
+  PeerOptions peers;
 };
 
 // What the owner of a mount may do with it while it runs; every function is thread-safe.
