@@ -20,6 +20,7 @@
 #include "cachefs/peers/peers.h"
 #include "cachefs/sight/access_log.h"
 #include "cachefs/sight/counter_table.h"
+#include "cachefs/sight/health_probe.h"
 #include "cachefs/sight/metrics_server.h"
 #include "cachefs/sight/metrics_text.h"
 #include "cachefs/sight/mount_snapshot.h"
@@ -42,6 +43,9 @@ constexpr std::chrono::seconds kMetricsInterval{15};
 // What the daemon may take for one request of the kernel, or to answer itself, and be called alive.
 constexpr std::chrono::seconds kLongestRequest{20};
 constexpr std::chrono::seconds kPingPatience{10};
+// How long a check waits for the store and for the cache disk.
+constexpr std::chrono::milliseconds kMostPatience{12'000};
+constexpr std::chrono::milliseconds kDiskPatience{5'000};
 
 double Gibibytes(uint64_t bytes) { return static_cast<double>(bytes) / (uint64_t{1} << 30); }
 
@@ -77,6 +81,8 @@ class Daemon {
         registry_(upstream_, directory_.SidecarPath()),
         faces_(upstream_),
         face_headers_(upstream_),
+        store_probe_(upstream_->Name(), [this] { return AskStore(); }),
+        disk_probe_(directory_.path().string(), [this] { return AskCacheDisk(); }),
         read_workers_(kReadThreads),
         metadata_workers_(kMetadataThreads),
         operations_({.upstream = upstream_,
@@ -109,6 +115,9 @@ class Daemon {
   void DescribeDatasets(size_t most, MountSnapshot& snapshot) const;
   Json DescribeStatus(const Json& request) const;
   std::string DescribeLine() const;
+  Json Check();
+  Status AskStore() const;
+  Status AskCacheDisk() const;
   Status StartSight();
   bool IsAlive() const;
   void WaitForHandshake() const;
@@ -130,6 +139,8 @@ class Daemon {
   DatasetRegistry registry_;
   FaceCatalog faces_;
   FaceHeaders face_headers_;
+  HealthProbe store_probe_;
+  HealthProbe disk_probe_;
   WorkerPool read_workers_;
   WorkerPool metadata_workers_;
   Operations operations_;
@@ -163,6 +174,7 @@ Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
       .registry = &registry_,
       .cache = &cache_,
       .status = [this](const Json& request) { return DescribeStatus(request); },
+      .check = [this] { return Check(); },
       .unmount = [this] { session_->RequestStop(); }};
   auto control = ControlServer::Start(ControlSocket(), std::move(control_services));
   if (!control.ok()) return control.error();
@@ -202,6 +214,8 @@ void Daemon::ShutDown() {
   bool drained = metadata_workers_.Stop(kShutdownPatience);
   if (peer_server_) drained = peer_server_->Stop(kShutdownPatience) && drained;
   drained = read_workers_.Stop(kShutdownPatience) && drained;
+  drained = store_probe_.Stop(kShutdownPatience) && drained;
+  drained = disk_probe_.Stop(kShutdownPatience) && drained;
   drained = cache_.Stop(kShutdownPatience) && drained;
   if (drained) {
     // Those who describe the rest before what they describe.
@@ -307,6 +321,29 @@ Status Daemon::StartSight() {
         metrics_file_, PeriodicFile::Start(options_.sight.metrics_file, kMetricsInterval, text));
   }
   return {};
+}
+
+Status Daemon::AskStore() const {
+  const auto root = upstream_->Stat("");
+  if (!root.ok()) return root.error();
+  return {};
+}
+
+Status Daemon::AskCacheDisk() const { return WriteFileAtomically(directory_.path() / "check", ""); }
+
+Json Daemon::Check() {
+  Json problems = Json::array();
+  const auto store = store_probe_.Ask(std::min(options_.upstream_timeout, kMostPatience));
+  if (!store.ok()) problems.push_back(store.error().ToString());
+  const auto disk = disk_probe_.Ask(kDiskPatience);
+  if (!disk.ok()) problems.push_back(disk.error().ToString());
+  if (!session_->AnswersWithin(kLongestRequest)) {
+    problems.push_back("no request of the kernel is answered");
+  }
+  return {
+      {"healthy", problems.empty()},
+      {"store_seconds", store.ok() ? Json(std::chrono::duration<double>(*store).count()) : Json()},
+      {"problems", std::move(problems)}};
 }
 
 bool Daemon::IsAlive() const {

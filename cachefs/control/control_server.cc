@@ -112,6 +112,12 @@ Status ControlServer::Handle(const Json& request, const Peer& peer, const Writer
     return {};
   }
   if (command == "locate") return Locate(text("path"), write);
+  if (command == "check") {
+    Json answer = services_.check();
+    answer["done"] = true;
+    write(answer);
+    return {};
+  }
   if (command == "ping") {
     services_.cache->block_count();  // takes the lock that everything needs
     write({{"done", true}});

@@ -24,6 +24,7 @@ struct ControlServices {
   DatasetRegistry* registry = nullptr;
   BlockCache* cache = nullptr;
   std::function<Json(const Json& request)> status;  // the whole answer to "status"
+  std::function<Json()> check;                      // the whole answer to "check"; may take long
   std::function<void()> unmount;                    // begins the end of the daemon
   // What other nodes hold of a dataset; null where there are none.
   std::function<std::vector<NodeResidency>(const DatasetView&)> elsewhere = nullptr;

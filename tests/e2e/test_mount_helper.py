@@ -1,10 +1,12 @@
 """mount -t penstock and lines of fstab, through /sbin/mount.penstock as mount(8) calls it."""
 
+import fcntl
 import json
 import os
 import pathlib
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -22,16 +24,19 @@ def helpers(penstock):
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("SKIPPED FOR WANT OF ROOT: mount(8) WAS NOT TRIED")
     kept = {}
-    for path in HELPERS:
-        if path.is_symlink() or path.exists():
-            kept[path] = path.with_name(f".{path.name}.kept")
-            path.rename(kept[path])
-        path.symlink_to(penstock.binary)
-    yield
-    for path in HELPERS:
-        path.unlink()
-        if path in kept:
-            kept[path].rename(path)
+    # Another run of the tests on this machine waits for its turn.
+    with open(pathlib.Path(tempfile.gettempdir()) / "penstock-mount-helper.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for path in HELPERS:
+            if path.is_symlink() or path.exists():
+                kept[path] = path.with_name(f".{path.name}.kept")
+                path.rename(kept[path])
+            path.symlink_to(penstock.binary)
+        yield
+        for path in HELPERS:
+            path.unlink()
+            if path in kept:
+                kept[path].rename(path)
 
 
 def mount(*arguments, status=0):

@@ -278,3 +278,20 @@ def test_access_log_rotates_by_size(penstock, master, places, tmp_path):
         old = pathlib.Path(f"{log}.1")
         wait_for(lambda: (point / "notes.txt").read_bytes() and old.exists())
         assert {json.loads(line)["path"] for line in old.read_text().splitlines()} == {"notes.txt"}
+
+
+def test_check(penstock, store, places, tmp_path):
+    point, cache = places
+    with mounted(penstock, store, point, cache, "--upstream-timeout", "1") as mount:
+        done = penstock("status", cache, "--check")
+        assert done.stdout.startswith("healthy: the store answered within ")
+        store.rename(tmp_path / "elsewhere")
+        done = penstock("status", cache, "--check", status=1)
+        assert done.stdout.startswith("not healthy: ") and "store cannot be reached" in done.stdout
+        report = json.loads(penstock("status", cache, "--check", "--json", status=1).stdout)
+        assert report["healthy"] is False and len(report["problems"]) == 1 and report["store_seconds"] is None
+        (tmp_path / "elsewhere").rename(store)
+        assert json.loads(penstock("status", cache, "--check", "--json").stdout)["store_seconds"] >= 0
+        pid = mount.pid()
+    done = penstock("status", cache, "--check", status=1)
+    assert "daemon cannot be reached" in done.stderr and pid

@@ -18,6 +18,7 @@
 #include "tools/penstock/commands.h"
 #include "tools/penstock/progress_display.h"
 #include "tools/penstock/status_view.h"
+#include "tools/penstock/text_table.h"
 
 namespace penstock::tools {
 
@@ -35,6 +36,7 @@ struct StatusArguments {
   bool all_datasets = false;
   bool json = false;
   bool watching = false;
+  bool check = false;
 };
 
 Result<Json> AskStatus(const std::filesystem::path& socket, const StatusArguments& arguments) {
@@ -88,6 +90,28 @@ int WatchStatus(const std::filesystem::path& socket, double seconds,
   return kExitDone;
 }
 
+// One line, as monitoring systems like it.
+int Check(const std::filesystem::path& socket, bool json) {
+  const auto answer = AskDaemon(socket, {{"command", "check"}}, nullptr, kStatusPatience);
+  if (!answer.ok()) return ReportError(answer.error());
+  const bool healthy = answer->value("healthy", false);
+  if (json) {
+    Json result = *answer;
+    result.erase("done");
+    std::cout << result.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";
+  } else if (healthy) {
+    fmt::print("healthy: the store answered within {:.1f} ms\n",
+               answer->value("store_seconds", 0.0) * 1e3);
+  } else {
+    std::string line;
+    for (const Json& problem : (*answer)["problems"]) {
+      line += (line.empty() ? "" : "; ") + problem.get<std::string>();
+    }
+    fmt::print("not healthy: {}\n", WithoutControlCharacters(line));
+  }
+  return healthy ? kExitDone : kExitFailed;
+}
+
 int ShowStatus(StatusArguments arguments, const std::stop_token& stop) {
   double seconds = 1;
   if (arguments.watching && !arguments.watch.empty()) {
@@ -110,6 +134,7 @@ int ShowStatus(StatusArguments arguments, const std::stop_token& stop) {
   }
   const auto address = FindControlSocket(arguments.path);
   if (!address.ok()) return ReportError(address.error());
+  if (arguments.check) return Check(address->socket, arguments.json);
   if (arguments.watching) return WatchStatus(address->socket, seconds, arguments, stop);
   const auto status = AskStatus(address->socket, arguments);
   if (!status.ok()) return ReportError(status.error());
@@ -172,6 +197,10 @@ void AddStatus(CLI::App& app, CommandContext& context) {
               "otherwise a line each time")
           ->expected(0, 1)
           ->type_name("[SECONDS]");
+  command
+      ->add_flag("--check", arguments->check,
+                 "Ask the store and the cache disk now; status 1 where something is wrong")
+      ->excludes(watch);
   command->add_flag("--all-datasets", arguments->all_datasets,
                     "Show all datasets, not only the 20 that take most room");
   command->callback([arguments, watch, &context] {

@@ -210,6 +210,9 @@ std::string StatusText(const Json& status, const Json& rates) {
                         "{} cache disk errors",
                         count("verification_failures"), count("damaged_cache_extents"),
                         count("upstream_errors"), count("timeouts"), count("cache_errors")));
+  if (const std::string metrics = status.value("metrics_address", ""); !metrics.empty()) {
+    lines.Add("metrics", fmt::format("http://{}/metrics", metrics));
+  }
   AddDatasets(status, lines);
   return lines.Take();
 }

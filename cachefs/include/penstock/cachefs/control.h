@@ -1,6 +1,6 @@
 // Talking to the daemon of a mount: the control socket.
 //
-// A request is one line of JSON {"command": "status" | "locate" | "ping" | "warm" | "evict" |
+// A request is one line of JSON {"command": "status" | "check" | "locate" | "ping" | "warm" | "evict" |
 // "unmount", ...}; the answer is one or more lines of JSON, the last with "done": true or "error":
 // text. Anybody may ask for the status, where blocks are and whether the daemon is alive; the rest
 // is for root and the user of the daemon. "status" takes "datasets": N, to be told of the N that
