@@ -145,6 +145,8 @@ void PeerServer::Accept() {
         [this, &connection](FileDescriptor accepted) {
           ++connection_count_;
           Serve(std::move(accepted));
+          // The connection ends now, and not when this thread is joined.
+          shutdown(connection.socket.get(), SHUT_RDWR);
           --connection_count_;
           connection.done = true;
         },

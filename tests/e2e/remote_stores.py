@@ -131,9 +131,9 @@ class NginxStore(DirectoryStore):
                 (line.split(" ", 3) for line in lines)]
 
     def bytes_read(self, part):
-        """Bytes sent of files whose path contains `part`."""
+        """Bytes sent of files whose path contains `part`; listings are not counted."""
         return sum(count for method, _, count, path in self.requests()
-                   if method == "GET" and part in path)
+                   if method == "GET" and part in path and not path.endswith("/"))
 
 
 class S3Store(DirectoryStore):
