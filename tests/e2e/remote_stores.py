@@ -25,8 +25,8 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def listens(port):
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+def listens(port, host="127.0.0.1"):
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
         return True
     return False
 
@@ -69,17 +69,18 @@ class DirectoryStore:
 
 
 class NginxStore(DirectoryStore):
-    """`listing`: "json", "html" or "off"."""
+    """`listing`: "json", "html" or "off". `host` is where it listens, `prefix` what runs it."""
 
-    def __init__(self, folder, listing="json", tls=None, server_options="", port=None):
+    def __init__(self, folder, listing="json", tls=None, server_options="", host="127.0.0.1",
+                 prefix=()):
         super().__init__(folder)
         if not os.path.exists(NGINX):
             pytest.skip("SKIPPED FOR WANT OF nginx: run tools/setup --tests")
         self.kind = "http-" + listing
-        self.port = port or free_port()
-        self.tls = tls  # (certificate, key) as PEM files
+        self.port = free_port()
+        self.host, self.prefix = host, prefix
         self.process = None
-        self.address = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/store"
+        self.address = f"{'https' if tls else 'http'}://{host}:{self.port}/store"
         self.log = self.folder / "access.log"
         autoindex = "autoindex off;" if listing == "off" else (
             f"autoindex on; autoindex_format {listing};")
@@ -95,22 +96,17 @@ class NginxStore(DirectoryStore):
               fastcgi_temp_path {self.folder}/t3; uwsgi_temp_path {self.folder}/t4;
               scgi_temp_path {self.folder}/t5;
               server {{
-                listen {self.listen_address()}:{self.port}{' ssl' if tls else ''}; {secure}
+                listen {host}:{self.port}{' ssl' if tls else ''}; {secure}
                 {server_options}
                 location /store/ {{ alias {self.root}/; {autoindex} }}
               }}
             }}""")
 
-    def listen_address(self):
-        return "127.0.0.1"
-
-    def command(self):
-        return [NGINX, "-c", str(self.folder / "nginx.conf"), "-p", str(self.folder)]
-
     def start(self):
-        self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
-        wait_for(lambda: listens(self.port) or self.process.poll() is not None)
+        self.process = subprocess.Popen(
+            [*self.prefix, NGINX, "-c", str(self.folder / "nginx.conf"), "-p", str(self.folder)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(lambda: listens(self.port, self.host) or self.process.poll() is not None)
         assert self.process.poll() is None, (self.folder / "error.log").read_text()
         return self
 
