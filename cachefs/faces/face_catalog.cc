@@ -154,16 +154,15 @@ Result<std::optional<ShownFace>> FaceCatalog::At(const std::string& directory,
     if (other.ok()) return std::optional<ShownFace>();
     if (!IsGone(other.error())) return other.error();
   }
-  // Who may not read the blocks may not read them here.
-  const auto block = upstream_->Stat(found.dataset->first_block);
-  if (!block.ok()) {
-    if (IsGone(block.error())) return std::optional<ShownFace>();
-    return block.error();
-  }
   ShownFace shown = Show(*face, found.sidecar);
-  shown.status.st_mode &= S_IFMT | block->st_mode;
-  shown.status.st_uid = block->st_uid;
-  shown.status.st_gid = block->st_gid;
+  // Who may not read the blocks may not read them here. (Where they are missing, reading says so.)
+  const auto block = upstream_->Stat(found.dataset->first_block);
+  if (!block.ok() && !IsGone(block.error())) return block.error();
+  if (block.ok()) {
+    shown.status.st_mode &= S_IFMT | block->st_mode;
+    shown.status.st_uid = block->st_uid;
+    shown.status.st_gid = block->st_gid;
+  }
   return std::optional<ShownFace>(std::move(shown));
 }
 

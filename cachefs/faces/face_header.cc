@@ -97,14 +97,15 @@ Result<std::shared_ptr<const FaceHeader>> FaceHeaders::MakeNexus(const Face& fac
   }
   const std::string& text = *sidecar_text;
   if (HashBytes(AsBytes(text)) != face.generation) return Replaced(face);
-  PENSTOCK_ASSIGN_OR_RETURN(const std::string list_text,
-                            ReadUpstreamFile(*upstream_, list_path, kLargestChecksumList));
-  PENSTOCK_ASSIGN_OR_RETURN(const ChecksumList list, ParseChecksumList(list_text, list_path));
-  const auto digest_of = [&list](const std::string& path) {
-    const auto found = list.find(path);
-    return found == list.end() ? std::string("that checksums.xxh128 does not name") : found->second;
-  };
   const auto make = [&]() -> Result<FileDescriptor> {
+    PENSTOCK_ASSIGN_OR_RETURN(const std::string list_text,
+                              ReadUpstreamFile(*upstream_, list_path, kLargestChecksumList));
+    PENSTOCK_ASSIGN_OR_RETURN(const ChecksumList list, ParseChecksumList(list_text, list_path));
+    const auto digest_of = [&list](const std::string& path) {
+      const auto found = list.find(path);
+      return found == list.end() ? std::string("that checksums.xxh128 does not name")
+                                 : found->second;
+    };
     if (digest_of("nexus.json") != face.generation) {
       return Damaged(sidecar, digest_of("nexus.json"), face.generation);
     }
@@ -120,8 +121,11 @@ Result<std::shared_ptr<const FaceHeader>> FaceHeaders::MakeNexus(const Face& fac
   // What was read may be of two generations; then a difference is no damage.
   const auto again = ReadUpstreamFile(*upstream_, sidecar, kLargestSidecar);
   if (again.ok() && *again != text) return Replaced(face);
-  if (!file.ok()) return std::move(file).error();
-  return std::make_shared<const FaceHeader>(*std::move(file));
+  if (file.ok()) return std::make_shared<const FaceHeader>(*std::move(file));
+  if (file.error().kind() != ErrorKind::kNotFound) return std::move(file).error();
+  return Error::Corrupt("a file of the dataset is missing")
+      .In(file.error().file())
+      .Advice("run penstock verify on the dataset in the store");
 }
 
 Status FaceHeaders::FillIn(const Face& face, const EmbeddedArray& array, const std::string& digest,

@@ -38,6 +38,8 @@ constexpr uint64_t kStringCost = 128;
 constexpr uint64_t kLongString = 1024;
 constexpr uint64_t kLongStringCost = 4096 + 1024;
 constexpr size_t kLargestElement = 16;
+// An attribute is one message of its object, which has at most 64 KiB in this kind of file.
+constexpr uint64_t kLargestAttribute = 60000;
 
 class TreeMeasure {
  public:
@@ -67,7 +69,10 @@ class TreeMeasure {
     bytes_ += kGroupCost;
     for (const auto& [name, value] : members.items()) {
       bytes_ += kMemberCost + kNameFactor * name.size();
-      if (name.find('@') == std::string::npos && name.starts_with('>')) {
+      if (name.find('@') != std::string::npos) {
+        if (CountOf(value) * kScalarCost + name.size() > kLargestAttribute) return TooLarge();
+        AddValue(value);
+      } else if (name.starts_with('>')) {
         PENSTOCK_RETURN_IF_ERROR(AddLink(name.substr(1), value));
       } else if (value.is_object()) {
         PENSTOCK_RETURN_IF_ERROR(AddGroup(value));
@@ -76,6 +81,13 @@ class TreeMeasure {
       }
     }
     return {};
+  }
+
+  static uint64_t CountOf(const Json& value) {
+    if (!value.is_array()) return 1;
+    uint64_t count = 0;
+    for (const Json& element : value) count += CountOf(element);
+    return count;
   }
 
   void AddValue(const Json& value) {

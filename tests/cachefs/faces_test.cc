@@ -163,6 +163,8 @@ TEST_F(FacesTest, HeaderIsHeldAgainstTheChecksums) {
     const auto header = headers_->Get(*face);
     ASSERT_FALSE(header.ok()) << path;
     EXPECT_EQ(header.error().kind(), ErrorKind::kCorrupt);
+    std::filesystem::remove(root_ / "store/scan" / path);
+    EXPECT_EQ(headers_->Get(*face).error().kind(), ErrorKind::kCorrupt);
     EXPECT_TRUE(headers_->Get(*FaceAt("scan", "data.npy")).ok());
     std::filesystem::remove_all(root_ / "store/scan");
   }

@@ -259,6 +259,7 @@ TEST_F(NexusFaceTest, MetadataFitsIntoWhatWasForetold) {
     fields[std::string(40, 'f') + number] = i;
     fields[std::string(40, 'f') + number + "@units"] = "m";
     if (i < 500) attributes["@" + number] = std::string(60, 'a');
+    if (i < 10) attributes["@list" + number] = std::vector<int>(3700, i);
     texts["text" + number] = std::string(static_cast<size_t>(700 + 7 * i), 't');
   }
   for (int i = 0; i < 20000; ++i) short_texts.push_back(i % 3 == 0 ? "" : "x");
@@ -270,6 +271,34 @@ TEST_F(NexusFaceTest, MetadataFitsIntoWhatWasForetold) {
   Json deep{{"bottom", 1}};
   for (int i = 0; i < 50; ++i) deep = Json{{"g", std::move(deep)}};
   expect_fits("deep", Json{{"deep", deep}});
+}
+
+// Foreign sidecars: a header or an error, never one that is not as foretold.
+TEST_F(NexusFaceTest, ChangedSidecarsAreAHeaderOrAnError) {
+  testing_support::SyntheticOptions options;
+  options.calibrated = true;
+  Write(options);
+  const auto original = ReadWholeFile(root_ / "scan/nexus.json", 1 << 20);
+  ASSERT_TRUE(original.ok());
+  constexpr std::string_view kPieces[] = {
+      "\"", "/", "0",    "-1", "1e999", "null", "[]", "{}", "@", ">",  ".",
+      ",",  ":", "true", "[",  "]",     "{",    "}",  "a",  " ", "..", "18446744073709551615"};
+  std::mt19937 random(7);
+  int headers = 0;
+  for (int i = 0; i < 1500; ++i) {
+    std::string text = *original;
+    for (unsigned change = random() % 3; change < 3; ++change) {
+      text.replace(random() % text.size(), random() % 4, kPieces[random() % std::size(kPieces)]);
+    }
+    const auto dataset = Dataset::FromNexusJson(root_ / "scan", text);
+    if (!dataset.ok()) continue;
+    const auto header = MakeNexusFaceHeader(dataset->nexus(), dataset->shape());
+    headers += header.ok() ? 1 : 0;
+    if (!header.ok()) {
+      EXPECT_NE(header.error().kind(), ErrorKind::kInternal) << header.error().ToString();
+    }
+  }
+  EXPECT_GT(headers, 50);
 }
 
 TEST_F(NexusFaceTest, TreesThatCannotBeAFaceAreErrors) {
@@ -313,6 +342,9 @@ TEST_F(NexusFaceTest, TreesThatCannotBeAFaceAreErrors) {
       {"shape", {kLargestNexusFaceHeader / 2}},
       {"dtype", "<u2"},
       {"sources", {{{"file_path", "array"}, {"offset", 0}, {"size", kLargestNexusFaceHeader}}}}};
+  EXPECT_EQ(kind_of(tree), ErrorKind::kUnsupported);
+  tree = Tree(shape);
+  tree["entry1"]["@numbers"] = std::vector<int>(4000, 1);
   EXPECT_EQ(kind_of(tree), ErrorKind::kUnsupported);
   // What HDF5 refuses is an error, too.
   for (const Json& value : {Json(nullptr), Json::array({1, "a"}), Json::array({Json::object()})}) {

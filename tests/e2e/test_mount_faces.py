@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import mmap
 import os
 import random
@@ -330,6 +331,59 @@ def test_a_dataset_that_is_written_anew(penstock, places):
         bytes_of_new = sum(path.stat().st_size
                            for path in (store / "scan/data.zarr/real/c").rglob("*") if path.is_file())
         assert wait_for(lambda: mount.status()["cached_bytes"] == bytes_of_new)
+
+
+def test_no_read_mixes_two_generations(penstock, places):
+    """While a dataset is replaced over and over, whoever opens a face reads one generation of it, or an
+    error."""
+    store, point, cache = places
+    one = dict(scan=(8, 8), sig=(64, 128), block_bytes=300_000)  # 1 MiB, 4 blocks
+    other = one | dict(missing=tuple(range(0, 64, 3)))
+    make_dataset(store / "scan", **one)
+    make_dataset(store / "next", **other)
+    versions = {payload(one): "one", payload(other): "other"}
+    lost = np.arange(64).reshape(8, 8) % 3 == 0
+    seen, wrong, errors = [], [], []
+    stop = threading.Event()
+
+    def read(kind):
+        while not stop.is_set():
+            try:
+                if kind == "raw":
+                    seen.append(versions[(point / "scan/data.raw").read_bytes()])
+                elif kind == "npy":
+                    # (NumPy's own reading of files takes an I/O error for the end of the file.)
+                    array = np.load(io.BytesIO((point / "scan/data.npy").read_bytes()))
+                    seen.append(versions[array.tobytes()])
+                else:
+                    with h5py.File(point / "scan/data.nxs") as file:
+                        key = file["entry1/measurement/event1/instrument/detector1/image_key"][...]
+                        version = versions[file[signal(one)][...].tobytes()]
+                    assert np.array_equal(key, 3 * lost * (version == "other"))
+                    seen.append(version)
+            except OSError as error:
+                errors.append(error.errno)
+            except Exception as error:
+                wrong.append(repr(error)[:200])
+                return
+
+    with mounted(penstock, store, point, cache):
+        threads = [threading.Thread(target=read, args=(kind,)) for kind in ("raw", "npy", "nxs")]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(10):
+                before = len(seen)
+                (store / "scan").rename(store / "away")
+                (store / "next").rename(store / "scan")
+                (store / "away").rename(store / "next")
+                wait_for(lambda: len(seen) >= before + 6 or wrong)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert not wrong, wrong
+        assert {"one", "other"} == set(seen)
 
 
 def test_commands_on_a_mount(penstock, places):

@@ -143,7 +143,8 @@ def test_store_that_stalls(penstock, store, tmp_path):
                 threads_before = len(os.listdir(f"/proc/{mount.pid()}/task"))
                 for attempt in (lambda: os.pread(file.fileno(), 100, EXTENT),
                                 lambda: os.listdir(point), lambda: os.stat(point / "raw"),
-                                lambda: os.statvfs(point)):
+                                lambda: os.statvfs(point),
+                                lambda: (point / "proposal/scan/data.npy").read_bytes()):
                     begin = time.monotonic()
                     with pytest.raises(OSError) as failure:
                         attempt()
