@@ -9,6 +9,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "cachefs/cache/replica_id_hash.h"
+
 namespace penstock::cachefs {
 
 struct DatasetResidency {
@@ -53,7 +55,7 @@ class HoldingTable {
   static void Discount(const Holding& holding);
   void DropEmpty(const Holding& holding);
 
-  std::unordered_map<std::string, Holding> holdings_;
+  std::unordered_map<std::string, Holding, ReplicaIdHash> holdings_;
   DatasetSums datasets_;
 };
 

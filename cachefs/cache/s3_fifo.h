@@ -15,6 +15,8 @@
 #include <string>
 #include <unordered_map>
 
+#include "cachefs/cache/replica_id_hash.h"
+
 namespace penstock::cachefs {
 
 class S3Fifo {
@@ -63,7 +65,7 @@ class S3Fifo {
   void RememberGhost(const std::string& key);
   Queue& QueueOf(const Entry& entry) { return entry.in_main ? main_ : small_; }
 
-  std::unordered_map<std::string, Entry> entries_;
+  std::unordered_map<std::string, Entry, ReplicaIdHash> entries_;
   Queue small_;
   Queue main_;
   std::list<std::string> ghosts_;  // oldest at the front
