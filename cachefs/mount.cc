@@ -176,6 +176,12 @@ Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
       .status = [this](const Json& request) { return DescribeStatus(request); },
       .check = [this] { return Check(); },
       .unmount = [this] { session_->RequestStop(); }};
+  if (peers_) {
+    control_services.node_name = peers_->Self();
+    control_services.elsewhere = [this](const DatasetView& view) {
+      return peers_->ResidencyElsewhere(view);
+    };
+  }
   auto control = ControlServer::Start(ControlSocket(), std::move(control_services));
   if (!control.ok()) return control.error();
   control_ = std::move(control).value();

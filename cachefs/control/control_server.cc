@@ -260,7 +260,7 @@ Status ControlServer::Evict(const std::string& path, const Writer& write) {
 Status ControlServer::Locate(const std::string& path, const Writer& write) {
   PENSTOCK_ASSIGN_OR_RETURN(const auto datasets, DatasetsAt(path));
   for (const auto& view : datasets) {
-    std::vector<NodeResidency> nodes{ResidencyHere(*services_.cache, *view)};
+    std::vector<NodeResidency> nodes{ResidencyHere(*services_.cache, *view, services_.node_name)};
     if (services_.elsewhere) {
       for (NodeResidency& node : services_.elsewhere(*view)) nodes.push_back(std::move(node));
     }

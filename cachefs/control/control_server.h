@@ -26,6 +26,7 @@ struct ControlServices {
   std::function<Json(const Json& request)> status;  // the whole answer to "status"
   std::function<Json()> check;                      // the whole answer to "check"; may take long
   std::function<void()> unmount;                    // begins the end of the daemon
+  std::string node_name = {};  // of this node among its peers; "": its host name
   // What other nodes hold of a dataset; null where there are none.
   std::function<std::vector<NodeResidency>(const DatasetView&)> elsewhere = nullptr;
 };

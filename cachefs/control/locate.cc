@@ -21,8 +21,9 @@ bool IsAtOrBelow(const std::string& file, const std::string& path) {
 
 }  // namespace
 
-NodeResidency ResidencyHere(const BlockCache& cache, const DatasetView& view) {
-  NodeResidency here{.node = HostName(), .blocks = {}};
+NodeResidency ResidencyHere(const BlockCache& cache, const DatasetView& view,
+                            const std::string& name) {
+  NodeResidency here{.node = name.empty() ? HostName() : name, .blocks = {}, .failure = ""};
   here.blocks.reserve(view.blocks.size());
   for (const auto& block : view.blocks) here.blocks.push_back(cache.ResidencyOf(*block));
   return here;
@@ -53,10 +54,18 @@ Json LocateJson(const DatasetView& view, const std::string& path,
                       {"nodes", std::move(holders)}});
   }
   Json names = Json::array();
-  for (const NodeResidency& node : nodes) names.push_back(node.node);
+  Json silent = Json::array();
+  for (const NodeResidency& node : nodes) {
+    if (node.failure.empty()) {
+      names.push_back(node.node);
+    } else {
+      silent.push_back({{"node", node.node}, {"why", node.failure}});
+    }
+  }
   return {{"dataset", view.path},
           {"generation", view.generation},
           {"nodes", std::move(names)},
+          {"silent", std::move(silent)},
           {"blocks", std::move(blocks)}};
 }
 

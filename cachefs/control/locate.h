@@ -14,16 +14,19 @@ namespace penstock::cachefs {
 
 // What one node holds of a dataset, by block number.
 struct NodeResidency {
-  std::string node;  // its host name
-  std::vector<ResidencyDetail> blocks;
+  std::string node;                     // its host name, or as the list of peers has it
+  std::vector<ResidencyDetail> blocks;  // empty where the node did not say
+  std::string failure;                  // why not
 };
 
-// This node.
-NodeResidency ResidencyHere(const BlockCache& cache, const DatasetView& view);
+// This node; `name` is "" for its host name.
+NodeResidency ResidencyHere(const BlockCache& cache, const DatasetView& view,
+                            const std::string& name);
 
-// {"dataset", "generation", "nodes": [host name, ...], "blocks": [{"block", "path", "bytes",
-// "rows": [first, end), "columns": [first, end), "frames": [first, end), "nodes": [{"node",
-// "state", "extents_present", "extents"}]}]}; the blocks whose path is `path` or lies below it.
+// {"dataset", "generation", "nodes": [name, ...], "silent": [{"node", "why"}], "blocks": [{"block",
+// "path", "bytes", "rows": [first, end), "columns": [first, end), "frames": [first, end), "nodes":
+// [{"node", "state", "extents_present", "extents"}]}]}; the blocks whose path is `path` or lies
+// below it.
 Json LocateJson(const DatasetView& view, const std::string& path,
                 const std::vector<NodeResidency>& nodes);
 

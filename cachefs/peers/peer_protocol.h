@@ -4,7 +4,8 @@
 //   answer:   u8 kind, u32 length, payload; kWorking (without payload) any number of times before
 //   it
 //
-// A node asks the owner of a block only, and an owner asks nobody but the store, so no request is
+// The extent -1 asks for what the node holds of the dataset (peer_residency.h), of any node.
+// Otherwise a node asks the owner of a block only, and an owner asks nobody but the store, so no request is
 // ever passed on.
 
 #ifndef PENSTOCK_CACHEFS_PEERS_PEER_PROTOCOL_H_

@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "cachefs/peers/peer_residency.h"
+
 namespace penstock::cachefs {
 
 namespace {
@@ -224,6 +226,11 @@ void PeerServer::Prepare(const PeerRequest& request, const std::shared_ptr<Answe
   if (!view.ok()) return answer->Refuse(view.error().ToString());
   const auto& blocks = (*view)->blocks;
   if ((*view)->generation != request.generation) return answer->Refuse("another generation");
+  if (request.extent == kResidencyOfDataset) {
+    const std::string residency = EncodeResidency(*services_.cache, **view);
+    if (residency.size() > kExtentBytes) return answer->Refuse("too many blocks");
+    return answer->Give(AsBytes(residency));
+  }
   if (request.block < 0 || request.block >= static_cast<int64_t>(blocks.size())) {
     return answer->Refuse("no such block");
   }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "cachefs/peers/peer_residency.h"
+
 namespace penstock::cachefs {
 
 Status CheckPeerOptions(const PeerOptions& options) {
@@ -74,6 +76,11 @@ Result<std::unique_ptr<PeerServer>> Peers::StartServer(DatasetRegistry& registry
                                                .upstream_timeout = upstream_timeout_}));
   spdlog::info("peers are served on {}", options_.listen);
   return server;
+}
+
+std::vector<NodeResidency> Peers::ResidencyElsewhere(const DatasetView& view) const {
+  return AskResidency(context_, *members_->Get(), Self(), view,
+                      std::min(options_.silence, upstream_timeout_ / 2), upstream_timeout_ / 2);
 }
 
 }  // namespace penstock::cachefs

@@ -6,7 +6,9 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "cachefs/control/locate.h"
 #include "cachefs/peers/members.h"
 #include "cachefs/peers/peer_client.h"
 #include "cachefs/peers/peer_server.h"
@@ -30,10 +32,14 @@ class Peers {
   Result<std::unique_ptr<PeerServer>> StartServer(DatasetRegistry& registry, BlockCache& cache,
                                                   CacheCounters& counters);
 
+  // This node, as the list of members has it.
+  std::string Self() const { return options_.name.empty() ? options_.listen : options_.name; }
+  // What the other nodes hold of a dataset; waits for them.
+  std::vector<NodeResidency> ResidencyElsewhere(const DatasetView& view) const;
+
  private:
   Peers(const PeerOptions& options, std::chrono::milliseconds upstream_timeout)
       : options_(options), upstream_timeout_(upstream_timeout) {}
-  std::string Self() const { return options_.name.empty() ? options_.listen : options_.name; }
 
   const PeerOptions options_;
   const std::chrono::milliseconds upstream_timeout_;

@@ -42,6 +42,10 @@ void Print(const Json& dataset) {
                     Holders(block, "complete"), Holders(block, "partial"),
                     block.value("path", "")});
   }
+  for (const Json& node : dataset.value("silent", Json::array())) {
+    fmt::print(stderr, "penstock: {} does not say what it holds: {}\n", node.value("node", ""),
+               node.value("why", ""));
+  }
   const std::string name = dataset.value("dataset", "");
   fmt::print("{}\n{}", WithoutControlCharacters(name.empty() ? "." : name),
              FormatTable({{.title = "block", .right_aligned = true},
