@@ -18,6 +18,7 @@ import pytest
 from face_files import (FACE, NAMES, NPY_HEADER, assert_faces_are_right, assert_same_hdf5, opened,
                         payload, read_direct, signal)
 from mounting import files_below, flip_byte, mounted, need_fuse, wait_for
+from remote_stores import NginxStore, S3Store
 from synthetic import frames, make_dataset
 
 need_fuse()
@@ -384,6 +385,28 @@ def test_no_read_mixes_two_generations(penstock, places):
                 thread.join()
         assert not wrong, wrong
         assert {"one", "other"} == set(seen)
+
+
+@pytest.mark.parametrize("kind", ["json", "off", "s3"])
+def test_stores_over_http_and_in_s3(penstock, places, monkeypatch, kind):
+    _, point, cache = places
+    remote = S3Store(cache.parent / "remote") if kind == "s3" else NginxStore(
+        cache.parent / "remote", kind)
+    make_dataset(remote.root / "scan", **ROWS)
+    remote.start()
+    try:
+        for name, value in remote.environment.items():
+            monkeypatch.setenv(name, value)
+        with mounted(penstock, remote.address, point, cache, *remote.options):
+            assert_faces_are_right(point / "scan", ROWS)
+            with h5py.File(point / "scan/data.nxs") as face, \
+                    h5py.File(remote.root / "scan/data.nxs") as file:
+                assert_same_hdf5(face, file)
+            if kind != "off":  # which lists nothing
+                assert set(NAMES) < set(os.listdir(point / "scan"))
+                penstock("verify", point / "scan")
+    finally:
+        remote.close()
 
 
 def test_commands_on_a_mount(penstock, places):
