@@ -5,6 +5,8 @@
 #include <climits>
 #include <utility>
 
+#include "penstock/dataset/faces.h"
+
 namespace penstock::cachefs {
 
 namespace {
@@ -19,6 +21,14 @@ bool IsAtOrBelow(const std::string& file, const std::string& path) {
          (file.starts_with(path) && file.size() > path.size() && file[path.size()] == '/');
 }
 
+// A face is made of all blocks of its dataset.
+bool IsFace(const DatasetView& view, const std::string& path) {
+  for (const char* const name : {kNexusFaceName, kNpyFaceName, kRawFaceName}) {
+    if (path == (view.path.empty() ? name : view.path + "/" + name)) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 NodeResidency ResidencyHere(const BlockCache& cache, const DatasetView& view,
@@ -31,10 +41,11 @@ NodeResidency ResidencyHere(const BlockCache& cache, const DatasetView& view,
 
 Json LocateJson(const DatasetView& view, const std::string& path,
                 const std::vector<NodeResidency>& nodes) {
+  const std::string& below = IsFace(view, path) ? view.path : path;
   Json blocks = Json::array();
   for (size_t number = 0; number < view.blocks.size(); ++number) {
     const BlockSource& block = *view.blocks[number];
-    if (!IsAtOrBelow(block.path, path)) continue;
+    if (!IsAtOrBelow(block.path, below)) continue;
     const BlockRegion& region = view.regions[number];
     Json holders = Json::array();
     for (const NodeResidency& node : nodes) {

@@ -57,8 +57,9 @@ void Operations::GetFaceAttributes(fuse_req_t request, const std::shared_ptr<Nod
 
 void Operations::OpenFaceFile(fuse_req_t request, const std::shared_ptr<Node>& node,
                               fuse_file_info* info) {
+  // Making a header may take a while; lookups go on meanwhile.
   WithStore(
-      *services_.metadata_workers, request,
+      *services_.read_workers, request,
       [this, node, reply = *info](const Pending& pending) mutable {
         const Face& face = *node->face;
         const auto make = [&]() -> Result<std::unique_ptr<OpenFace>> {

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import json
 import mmap
 import os
 import random
@@ -418,5 +419,7 @@ def test_commands_on_a_mount(penstock, places):
             penstock(*command)
         assert os.getxattr(point / "scan/data.zarr/real/c/2/0/0/0",
                            "user.penstock.state") == b"complete 3/3"
+        located = json.loads(penstock("locate", point / "scan/data.nxs", "--json").stdout)
+        assert [block["block"] for block in located["blocks"]] == [0, 1, 2]
         info = penstock("info", point / "scan/data.npy").stdout
         assert "16" in info and "256" in info
