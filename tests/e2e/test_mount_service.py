@@ -1,15 +1,20 @@
 """penstock mount in the foreground under a service manager: notifications, watchdog, reload."""
 
 import contextlib
+import json
 import os
+import pathlib
+import re
+import shutil
 import signal
 import socket
 import subprocess
 
 import pytest
 
-from mount_store import BLOCK, master, places, store
-from mounting import is_mounted, need_fuse, wait_for
+from conftest import ROOT
+from mount_store import master, places, store
+from mounting import assert_same_tree, is_mounted, need_fuse, wait_for
 
 need_fuse()
 
@@ -35,13 +40,13 @@ class Manager:
 
 
 @contextlib.contextmanager
-def service(penstock, manager, master, point, cache, *options, watchdog=None):
+def service(penstock, manager, master, point, cache, *options, watchdog=None, under=()):
     point.mkdir(exist_ok=True)
     environment = {**os.environ, "NOTIFY_SOCKET": str(manager.path)}
     environment.pop("WATCHDOG_PID", None)
     if watchdog:
         environment["WATCHDOG_USEC"] = str(int(watchdog * 1e6))
-    process = subprocess.Popen([penstock.binary, "mount", master, point, "--cache", cache, "--reserve", "0",
+    process = subprocess.Popen([*under, penstock.binary, "mount", master, point, "--cache", cache, "--reserve", "0",
                                 "--foreground", *options], env=environment, stderr=subprocess.PIPE, text=True)
     try:
         yield process
@@ -141,3 +146,47 @@ def test_log_lines_for_the_journal(penstock, master, places, tmp_path, to_journa
             process.terminate()
         lines = log.read_text().splitlines()
     assert lines and all(line.startswith("<6>") == to_journal for line in lines), lines
+
+
+def passthrough_and_view(penstock, cache):
+    status = json.loads(penstock("status", cache, "--json").stdout)
+    return status["passthrough"], status["read_only_view"]
+
+
+def test_what_the_unit_leaves_to_the_daemon_is_enough(penstock, master, places, tmp_path):
+    """With the capabilities of the unit, and without new privileges, the mount is as good as with all."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("SKIPPED FOR WANT OF ROOT OR setpriv")
+    unit = (ROOT / "tools/systemd/penstock-mount@.service.in").read_text()
+    (capabilities,) = re.findall(r"^CapabilityBoundingSet=(.+)$", unit, re.MULTILINE)
+    kept = ",".join("+" + name.removeprefix("CAP_").lower() for name in capabilities.split())
+    point, cache = places
+    (tmp_path / "all").mkdir()
+    with service(penstock, (manager := Manager(tmp_path / "all/notify")), master, tmp_path / "all/mnt",
+                 tmp_path / "all/cache"):
+        manager.until("READY")
+        expected = passthrough_and_view(penstock, tmp_path / "all/cache")
+    manager = Manager(tmp_path / "notify")
+    with service(penstock, manager, master, point, cache, under=(
+            "setpriv", "--no-new-privs", "--bounding-set", f"-all,{kept}")) as process:
+        manager.until("READY")
+        bounding = re.search(r"^CapBnd:\s+(\w+)$", pathlib.Path(f"/proc/{process.pid}/status").read_text(), re.MULTILINE)
+        # (The tests' own root may have fewer.)
+        assert 0 < bin(int(bounding[1], 16)).count("1") <= len(capabilities.split())
+        penstock("warm", point)
+        assert_same_tree(master, point)
+        assert passthrough_and_view(penstock, cache) == expected
+    assert not is_mounted(point)
+
+
+def test_a_mount_name_space_of_its_own_hides_the_mount(penstock, master, places, tmp_path):
+    """Why the unit has none of the options that give a service one."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("SKIPPED FOR WANT OF ROOT OR unshare")
+    point, cache = places
+    manager = Manager(tmp_path / "notify")
+    with service(penstock, manager, master, point, cache, under=(
+            "unshare", "--mount", "--propagation", "slave")) as process:
+        manager.until("READY")
+        assert str(point) in pathlib.Path(f"/proc/{process.pid}/mountinfo").read_text()
+        assert not is_mounted(point) and os.listdir(point) == []
