@@ -72,11 +72,11 @@ Result<std::shared_ptr<const FaceHeader>> FaceHeaders::Get(const Face& face) {
   std::shared_ptr<const FaceHeader> header = slot->header.lock();
   if (!header) {
     const uint64_t in_use = BytesInUse();
-    if (in_use > kMostBytes) {
+    if (in_use >= limits_.most_bytes) {
       return Error(ErrorKind::kNoSpace,
                    "the headers of the files that are open take too much memory")
           .In(Join(face.dataset, kNexusFaceName))
-          .Expected(fmt::format("at most {} bytes", kMostBytes))
+          .Expected(fmt::format("less than {} bytes", limits_.most_bytes))
           .Found(fmt::format("{} bytes", in_use));
     }
     PENSTOCK_ASSIGN_OR_RETURN(header, MakeNexus(face));
@@ -173,7 +173,8 @@ void FaceHeaders::Keep(const std::shared_ptr<const FaceHeader>& header) {
   uint64_t bytes = 0;
   for (auto each = kept_.begin(); each != kept_.end();) {
     bytes += (*each)->memory_bytes();
-    each = bytes > kKeptBytes && each != kept_.begin() ? kept_.erase(each) : std::next(each);
+    each =
+        bytes > limits_.kept_bytes && each != kept_.begin() ? kept_.erase(each) : std::next(each);
   }
 }
 

@@ -38,13 +38,17 @@ class FaceHeader {
 // Blocking: what is not kept is made from the store, on worker threads. Thread-safe.
 class FaceHeaders {
  public:
-  // What is kept beyond the faces that are open, and what all together may take.
-  static constexpr uint64_t kKeptBytes = uint64_t{64} << 20;
-  static constexpr uint64_t kMostBytes = uint64_t{1} << 30;
+  struct Limits {
+    uint64_t kept_bytes = uint64_t{64} << 20;  // of the latest ones, whether they are open or not
+    uint64_t most_bytes = uint64_t{1} << 30;   // with so many in use, no other one is made
+  };
 
-  explicit FaceHeaders(std::shared_ptr<Upstream> upstream) : upstream_(std::move(upstream)) {}
+  explicit FaceHeaders(std::shared_ptr<Upstream> upstream) : FaceHeaders(std::move(upstream), {}) {}
+  FaceHeaders(std::shared_ptr<Upstream> upstream, const Limits& limits)
+      : upstream_(std::move(upstream)), limits_(limits) {}
 
   // Everything that goes into a header is held against checksums.xxh128: kCorrupt where it differs.
+  // kNoSpace where the headers in use take too much memory.
   // system_errno() is ESTALE where the dataset is not the one of the face any more.
   Result<std::shared_ptr<const FaceHeader>> Get(const Face& face);
 
@@ -61,6 +65,7 @@ class FaceHeaders {
   uint64_t BytesInUse();
 
   const std::shared_ptr<Upstream> upstream_;
+  const Limits limits_;
   std::mutex mutex_;
   std::unordered_map<std::string, std::shared_ptr<Slot>> slots_;  // by face id
   std::list<std::shared_ptr<const FaceHeader>> kept_;             // the latest first

@@ -198,6 +198,24 @@ TEST_F(FacesTest, HeaderIsMadeOnceAndKept) {
   EXPECT_EQ(*first, *headers_->Get(*face));
 }
 
+TEST_F(FacesTest, HeadersTakeBoundedMemory) {
+  Write("one");
+  Write("other");
+  FaceHeaders headers(upstream_, {.kept_bytes = 1, .most_bytes = 1});
+  const auto one = FaceAt("one", "data.nxs");
+  const auto other = FaceAt("other", "data.nxs");
+  auto held = headers.Get(*one);
+  ASSERT_TRUE(held.ok());
+  EXPECT_EQ(headers.Get(*other).error().kind(), ErrorKind::kNoSpace);
+  EXPECT_EQ(*headers.Get(*one), *held);  // no other one
+
+  FaceHeaders keeping_the_latest(upstream_, {.kept_bytes = 1, .most_bytes = 1 << 30});
+  std::weak_ptr<const FaceHeader> first = *keeping_the_latest.Get(*one);
+  EXPECT_FALSE(first.expired());
+  ASSERT_TRUE(keeping_the_latest.Get(*other).ok());
+  EXPECT_TRUE(first.expired());
+}
+
 TEST_F(FacesTest, ListOfChecksumsIsWithoutTheFileThatIsAnother) {
   Write("scan");
   const auto face = Open("scan", "checksums.xxh128");

@@ -8,8 +8,10 @@ import mmap
 import os
 import random
 import shutil
+import signal as signal_module
 import stat
 import subprocess
+import sys
 import threading
 
 import h5py
@@ -294,6 +296,14 @@ def test_damage_in_the_store_is_an_error(penstock, places):
             np.testing.assert_array_equal(real[0], frames(**LARGE)[0])
             with pytest.raises(OSError):
                 real[...]
+        # In a mapping there is only a signal for it; the test must not die of it.
+        mapped = subprocess.run(
+            [sys.executable, "-c", "import numpy, sys; "
+             "array = numpy.load(sys.argv[1], mmap_mode='r'); "
+             "print(array[0].sum(), flush=True); print(array[8].sum())",
+             point / "scan/data.npy"], capture_output=True, text=True, check=False)
+        assert mapped.returncode == -signal_module.SIGBUS
+        assert mapped.stdout == f"{frames(**LARGE)[0].sum(dtype=np.uint64)}\n"
         # A frame of the header's arrays: the file is not opened at all, the others are right.
         with pytest.raises(OSError) as failure:
             os.open(point / "key/data.nxs", os.O_RDONLY)
