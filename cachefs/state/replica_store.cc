@@ -1,10 +1,12 @@
 #include "cachefs/state/replica_store.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <cstdarg>
 #include <cstdio>
@@ -12,11 +14,29 @@
 #include <system_error>
 #include <utility>
 
+#include "penstock/base/file.h"
+
 namespace penstock::cachefs {
 
 namespace {
 
 constexpr size_t kScanReadAhead = size_t{2} << 20;
+
+// Most of the tables to be had from a cold disk beforehand: some millions of records.
+constexpr off_t kMostPrefetched = off_t{512} << 20;
+
+// Everything is about to be read: the disk begins while the database is opened.
+void Prefetch(const std::filesystem::path& directory) {
+  off_t left = kMostPrefetched;
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(directory, failure)) {
+    if (entry.path().extension() != ".sst" || left <= 0) continue;
+    const FileDescriptor table(open(entry.path().c_str(), O_RDONLY | O_CLOEXEC));
+    if (!table.valid()) continue;
+    left -= lseek(table.get(), 0, SEEK_END);
+    posix_fadvise(table.get(), 0, 0, POSIX_FADV_WILLNEED);
+  }
+}
 
 // RocksDB's own log file lies beside the database: on a full cache disk writing to it fails, and
 // RocksDB builds with assertions abort the process on the write after that. What matters goes to
@@ -61,6 +81,7 @@ ReplicaStore& ReplicaStore::operator=(ReplicaStore&&) noexcept = default;
 Result<ReplicaStore> ReplicaStore::Open(const std::filesystem::path& directory) {
   auto state = std::make_unique<State>();
   state->directory = directory;
+  Prefetch(directory);
   rocksdb::DB* database = nullptr;
   rocksdb::Status opened = rocksdb::DB::Open(MakeOptions(), directory.string(), &database);
   if (!opened.ok()) {
