@@ -7,13 +7,16 @@
 // alignment of the whole header.
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <span>
 #include <system_error>
 #include <utility>
 
@@ -38,6 +41,7 @@ constexpr uint64_t kStringCost = 128;
 constexpr uint64_t kLongString = 1024;
 constexpr uint64_t kLongStringCost = 4096 + 1024;
 constexpr size_t kLargestElement = 16;
+constexpr size_t kCopyBytes = size_t{1} << 20;
 // An attribute is one message of its object, which has at most 64 KiB in this kind of file.
 constexpr uint64_t kLargestAttribute = 60000;
 
@@ -128,7 +132,8 @@ class TreeMeasure {
   int payloads_ = 0;
 };
 
-// A file in memory. With a name as long as this object lives, which HDF5 needs.
+// A file in memory. With a name as long as this object lives, which HDF5 needs; that is why it
+// cannot be one of memfd_create from the beginning.
 class FileInMemory {
  public:
   static Result<FileInMemory> Create() {
@@ -154,9 +159,27 @@ class FileInMemory {
 
   int fd() const { return fd_.get(); }
   const std::string& path() const { return path_; }
-  FileDescriptor TakeWithoutName() {
-    unlink(path_.c_str());
-    return std::move(fd_);
+  // The first `bytes` as a file without a name, which takes memory for what is not zero. /dev/shm
+  // of a container may be too small for the arrays that are to come.
+  Result<FileDescriptor> CopyWithoutName(uint64_t bytes) const {
+    FileDescriptor copy(memfd_create("penstock-data.nxs", MFD_CLOEXEC));
+    if (!copy.valid() || ftruncate(copy.get(), static_cast<off_t>(bytes)) != 0) {
+      return Error::FromErrno(errno, "cannot make a file in memory");
+    }
+    std::vector<std::byte> buffer(kCopyBytes);
+    const auto end = static_cast<off_t>(bytes);
+    off_t data = lseek(fd_.get(), 0, SEEK_DATA);
+    while (data >= 0 && data < end) {
+      const off_t hole = std::min(lseek(fd_.get(), data, SEEK_HOLE), end);
+      if (hole <= data) break;
+      const auto part =
+          std::span(buffer).first(std::min(buffer.size(), static_cast<size_t>(hole - data)));
+      const auto offset = static_cast<uint64_t>(data);
+      PENSTOCK_RETURN_IF_ERROR(ReadFully(fd_.get(), offset, part, path_));
+      PENSTOCK_RETURN_IF_ERROR(WriteFully(copy.get(), offset, part, kNexusFaceName));
+      data = lseek(fd_.get(), data + static_cast<off_t>(part.size()), SEEK_DATA);
+    }
+    return copy;
   }
 
  private:
@@ -292,11 +315,8 @@ Result<NexusFaceHeader> MakeNexusFaceHeader(const Json& tree, const DatasetShape
         .Expected(std::to_string(expected) + " bytes")
         .Found(std::to_string(status.st_size));
   }
-  // What is left of the element that was written.
-  if (ftruncate(file.fd(), static_cast<off_t>(header_bytes)) != 0) {
-    return Error::FromErrno(errno, "cannot cut the header off");
-  }
-  header.file = file.TakeWithoutName();
+  // Cut off is what is left of the element that was written.
+  PENSTOCK_ASSIGN_OR_RETURN(header.file, file.CopyWithoutName(header_bytes));
   return header;
 }
 
