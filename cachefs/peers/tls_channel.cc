@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/sha.h>
@@ -18,6 +17,8 @@
 #include <csignal>
 #include <cstring>
 #include <utility>
+
+#include "cachefs/peers/resolve.h"
 
 namespace penstock::cachefs {
 
@@ -185,18 +186,9 @@ TlsContext::~TlsContext() {
 Result<std::unique_ptr<TlsChannel>> TlsChannel::Connect(const std::shared_ptr<TlsContext>& context,
                                                         const HostAndPort& address,
                                                         Deadline deadline) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int failure = getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &found);
-  if (failure != 0) {
-    return Error(ErrorKind::kIo, "cannot find the host")
-        .In(address.host)
-        .Found(gai_strerror(failure));
-  }
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
+  PENSTOCK_ASSIGN_OR_RETURN(const Addresses addresses, Resolve(address, deadline));
   Result<FileDescriptor> socket = Error(ErrorKind::kIo, "the host has no address");
-  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+  for (const addrinfo* each = addresses.get(); each != nullptr; each = each->ai_next) {
     socket = ConnectTo(*each, deadline);
     if (socket.ok()) break;
   }

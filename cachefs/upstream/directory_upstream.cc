@@ -109,7 +109,7 @@ class DirectoryUpstream final : public Upstream {
 
   Result<UpstreamSpace> Space() override {
     struct statvfs status {};
-    if (statvfs(root_.c_str(), &status) != 0) return Failure("cannot stat the store", "");
+    if (statvfs(root_.c_str(), &status) != 0) return Unreachable();
     return UpstreamSpace{.total_bytes = status.f_blocks * status.f_frsize,
                          .available_bytes = status.f_bavail * status.f_frsize,
                          .total_files = status.f_files,
@@ -130,14 +130,16 @@ class DirectoryUpstream final : public Upstream {
     return Error::FromErrno(errno, std::move(what)).In(FullPath(path).string());
   }
 
+  Error Unreachable() const {
+    const bool gone = errno == ENOENT || errno == ENOTDIR;
+    return Error::FromErrno(gone ? EIO : errno, "the store cannot be reached")
+        .In(root_.string())
+        .Advice("check whether it is mounted");
+  }
+
   Result<FileDescriptor> OpenAt(const std::string& path, int flags) const {
     const int root_fd = open(root_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root_fd < 0) {
-      const bool gone = errno == ENOENT || errno == ENOTDIR;
-      return Error::FromErrno(gone ? EIO : errno, "the store cannot be reached")
-          .In(root_.string())
-          .Advice("check whether it is mounted");
-    }
+    if (root_fd < 0) return Unreachable();
     const FileDescriptor root(root_fd);
     open_how how{};
     how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC;

@@ -142,6 +142,11 @@ Result<std::shared_ptr<UpstreamFile>> HttpObjectStore::Open(const std::string& p
       std::make_shared<OpenedObject>(shared_from_this(), path, std::move(object)));
 }
 
+Result<UpstreamSpace> HttpObjectStore::Space() {
+  PENSTOCK_RETURN_IF_ERROR(Describe("", client_.Deadline()));
+  return UpstreamSpace{};
+}
+
 Result<size_t> HttpObjectStore::ReadUnchanged(const std::string& path, const FileIdentity& identity,
                                               uint64_t offset, std::span<std::byte> destination) {
   // One answer is of one version, so nothing needs to be asked for before or after it.

@@ -35,7 +35,8 @@ class HttpObjectStore : public Upstream, public std::enable_shared_from_this<Htt
   Result<std::shared_ptr<UpstreamFile>> Open(const std::string& path) override;
   Result<size_t> ReadUnchanged(const std::string& path, const FileIdentity& identity,
                                uint64_t offset, std::span<std::byte> destination) override;
-  Result<UpstreamSpace> Space() override { return UpstreamSpace{}; }
+  // Unknown; an error where the store is away.
+  Result<UpstreamSpace> Space() override;
   std::string Name() const override { return name_; }
 
  protected:

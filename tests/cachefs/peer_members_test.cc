@@ -9,6 +9,7 @@
 
 #include "cachefs/peers/members.h"
 #include "cachefs/peers/peers.h"
+#include "cachefs/peers/resolve.h"
 #include "cachefs/peers/tls_channel.h"
 
 namespace penstock::cachefs {
@@ -55,6 +56,19 @@ TEST(Owner, IsSharedOutEvenlyAndStays) {
     EXPECT_NEAR(count, 1000, 150) << owner;
   }
   EXPECT_EQ(OwnerOf({}, "x"), nullptr);
+}
+
+TEST(Resolve, GivesAddressesInTime) {
+  const auto soon = [] { return std::chrono::steady_clock::now() + std::chrono::seconds(20); };
+  for (const char* host : {"127.0.0.1", "::1", "localhost"}) {
+    const auto addresses = Resolve({.host = host, .port = "7000"}, soon());
+    ASSERT_TRUE(addresses.ok()) << host << addresses.error().ToString();
+    EXPECT_NE(addresses->get(), nullptr);
+  }
+  EXPECT_FALSE(Resolve({.host = "no-such-node.invalid", .port = "7000"}, soon()).ok());
+  const auto late = Resolve({.host = "no-such-node.invalid", .port = "7000"},
+                            std::chrono::steady_clock::now() - std::chrono::seconds(1));
+  EXPECT_FALSE(late.ok());
 }
 
 class PeerFiles : public testing::Test {

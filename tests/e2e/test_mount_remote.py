@@ -166,9 +166,8 @@ def test_a_server_that_gives_wrong_bytes_now_and_then(penstock, tmp_path, places
         server.close()
 
 
+@pytest.mark.parametrize("remote", ["json"], indirect=True)
 def test_a_server_that_stalls_is_an_error_in_time(penstock, remote, places):
-    if remote.kind == "s3":
-        pytest.skip("one kind of server is enough for this")
     point, cache = places
     with mounted(penstock, remote.address, point, cache, "--upstream-timeout", "2") as mount:
         expected = (remote.root / BLOCK.format(0)).read_bytes()

@@ -244,6 +244,26 @@ def test_passwords_are_sent_and_not_told(penstock, server):
         assert "ss@" not in probe("stat", "nothing")["text"]
 
 
+def test_netrc(penstock, server, tmp_path):
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login user password p@ss\n")
+    server.environment = {"HOME": str(tmp_path)}
+    with probing(penstock.binary, server) as probe:
+        assert probe("read", "file", size=10)["count"] == 10
+        # curl asks without first, and again where the server wants to know; this one does not.
+        assert server.requests[-1][2].get("Authorization") == "Basic dXNlcjpwQHNz"
+
+
+def test_proxies_of_the_environment(penstock, server):
+    server.files = {"http://store.invalid/data/file": CONTENTS}
+    proxy, server.address = server.address, "http://store.invalid/data"
+    server.environment = {"http_proxy": proxy, "no_proxy": "", "NO_PROXY": ""}
+    with probing(penstock.binary, server) as probe:
+        assert probe("read", "file", size=1000)["xxh128"] == digest(CONTENTS[:1000])
+    server.environment = {"http_proxy": proxy, "no_proxy": "store.invalid"}
+    with probing(penstock.binary, server, "--timeout", TIMEOUT) as probe:
+        assert probe("read", "file", size=1000)["error"] == "i/o error"
+
+
 def test_s3_refusals(penstock, tmp_path):
     store = S3Store(tmp_path / "store")
     store.put("file", CONTENTS)

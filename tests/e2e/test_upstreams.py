@@ -194,7 +194,7 @@ def test_store_that_vanishes_and_returns(store, probe):
     store.vanish()
     calls = [dict(do="stat", path="large"), dict(do="stat", path=""), dict(do="list", path=""),
              dict(do="list", path="deep"), dict(do="read", path="large", size=10),
-             dict(do="stat", path="nothing"), dict(do="open", path="large", handle="g"),
+             dict(do="stat", path="nothing"), dict(do="space"), dict(do="open", path="large", handle="g"),
              dict(do="read_unchanged", path="large", size=10, identity=before["identity"])]
     outcomes = probe("at_once", calls=calls, threads=8)["outcomes"]
     for call, outcome in zip(calls, outcomes):

@@ -44,7 +44,8 @@ struct UpstreamSpace {
 };
 
 // A file that was opened: what its path named then, also after another file took the name (the
-// sidecars of a growing dataset are replaced while readers have them open).
+// sidecars of a growing dataset are replaced while readers have them open). Where the store keeps
+// nothing but the newest file of a name, system_errno() is ESTALE from then on.
 class UpstreamFile {
  public:
   virtual ~UpstreamFile() = default;
