@@ -47,7 +47,8 @@ def store(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def probe(penstock, store):
-    with probing(penstock.binary, store) as probe:
+    # moto needs seconds for a page of a large directory, where the machine is busy.
+    with probing(penstock.binary, store, "--timeout", 90) as probe:
         yield probe
 
 
