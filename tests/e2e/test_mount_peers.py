@@ -130,7 +130,7 @@ def test_three_nodes_read_the_store_once(penstock, store, blocks, tmp_path):
 
 
 def test_a_node_that_dies_costs_nobody_a_read(penstock, store, blocks, tmp_path):
-    with cluster(penstock, store, tmp_path, 3) as nodes:
+    with cluster(penstock, store, tmp_path, 3, *PATIENT) as nodes:
         nodes[0].read(blocks[:2], store.root)
         nodes[1].kill()
         at_once([lambda node=node: node.read(blocks, store.root) for node in (nodes[0], nodes[2])])
@@ -213,8 +213,9 @@ def test_a_node_that_stalls_is_left_after_its_time(penstock, store, blocks, tmp_
 
 def test_lists_that_differ_make_no_loops(penstock, store, blocks, tmp_path):
     def lists(names):
-        return [names, ["127.0.0.1:1", names[1]]]
-    with cluster(penstock, store, tmp_path, 2, lists=lists) as nodes:
+        # By the second list nearly all blocks belong to nodes that are not there.
+        return [names, [names[1], *(f"127.0.0.1:{port}" for port in range(1, 21))]]
+    with cluster(penstock, store, tmp_path, 2, *PATIENT, lists=lists) as nodes:
         nodes[0].read(blocks, store.root)
         assert nodes[0].counter("peer_refusals") > 0
         assert nodes[0].counter("fetched_bytes") + nodes[0].counter(
@@ -225,7 +226,7 @@ def test_lists_that_differ_make_no_loops(penstock, store, blocks, tmp_path):
 
 
 def test_a_list_that_grows_is_noticed(penstock, store, blocks, tmp_path):
-    with cluster(penstock, store, tmp_path, 2, lists=lambda names: [names[:1], names]) as nodes:
+    with cluster(penstock, store, tmp_path, 2, *PATIENT, lists=lambda names: [names[:1], names]) as nodes:
         nodes[0].read(blocks[:4], store.root)
         assert nodes[0].counter("peer_fetched_bytes") == 0
         both = (tmp_path / "nodes1").read_text()
