@@ -17,7 +17,7 @@ from synthetic import frames, make_dataset
 
 need_fuse()
 
-KINDS = {"json": NginxStore, "html": lambda folder: NginxStore(folder, "html"), "s3": S3Store}
+KINDS = {"json": NginxStore, "s3": S3Store}  # every kind of listing: test_upstreams.py
 
 
 @pytest.fixture(params=list(KINDS))
