@@ -35,5 +35,24 @@ TEST(Rehearsal, AFileThatKillsItsReaderIsTriedOnce) {
   EXPECT_TRUE(Rehearse(file, "open", [] {}).ok());
 }
 
+// The kernel kills for want of memory, which says nothing about the file.
+TEST(Rehearsal, AReaderKilledFromOutsideIsTriedAgain) {
+  const TemporaryFolder folder;
+  const std::filesystem::path file = folder.Write("sound.h5", "sound");
+  const std::filesystem::path tries = folder / "tries";
+  const auto steps = [&] {
+    std::ofstream(tries, std::ios::app) << 'x' << std::flush;
+    if (std::filesystem::file_size(tries) < 3) std::raise(SIGKILL);
+  };
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const Status status = Rehearse(file, "open", steps);
+    ASSERT_FALSE(status.ok());
+    EXPECT_NE(status.error().ToString().find("Killed"), std::string::npos);
+  }
+  EXPECT_TRUE(Rehearse(file, "open", steps).ok());
+  EXPECT_TRUE(Rehearse(file, "open", steps).ok());
+  EXPECT_EQ(std::filesystem::file_size(tries), 3U);
+}
+
 }  // namespace
 }  // namespace penstock::ingest::hdf5
