@@ -68,17 +68,10 @@ PixelRows Rest(const std::byte* source, std::byte* destination, size_t pixels, P
           .order = order};
 }
 
-// Depths 6 and 12, whose pixels keep their width: `bytes` is the length of the row on both sides.
-// Returns the number of bytes done from the start of the destination.
-template <class V>
-HWY_INLINE size_t MoveForward(Row row, size_t bytes, V table) {
-  const ByteTag d;
-  const size_t lanes = hn::Lanes(d);
-  const auto* HWY_RESTRICT from = reinterpret_cast<const uint8_t*>(row.source);
-  auto* HWY_RESTRICT to = reinterpret_cast<uint8_t*>(row.destination);
-  const auto move = [&](size_t at) HWY_ATTR {
-    hn::StoreU(hn::TableLookupBytes(hn::LoadU(d, from + at), table), d, to + at);
-  };
+// Calls move(offset) for every whole vector of a row of `bytes` bytes, four in a turn while there
+// are; returns the number of bytes done.
+template <typename Move>
+HWY_INLINE size_t ForEachVector(size_t bytes, size_t lanes, Move move) {
   size_t i = 0;
   for (; i + 4 * lanes <= bytes; i += 4 * lanes) {
     move(i);
@@ -90,25 +83,28 @@ HWY_INLINE size_t MoveForward(Row row, size_t bytes, V table) {
   return i;
 }
 
+// Depths 6 and 12, whose pixels keep their width: `bytes` is the length of the row on both sides.
+// Returns the number of bytes done from the start of the destination.
+template <class V>
+HWY_INLINE size_t MoveForward(Row row, size_t bytes, V table) {
+  const ByteTag d;
+  const auto* HWY_RESTRICT from = reinterpret_cast<const uint8_t*>(row.source);
+  auto* HWY_RESTRICT to = reinterpret_cast<uint8_t*>(row.destination);
+  return ForEachVector(bytes, hn::Lanes(d), [&](size_t at) HWY_ATTR {
+    hn::StoreU(hn::TableLookupBytes(hn::LoadU(d, from + at), table), d, to + at);
+  });
+}
+
 template <class V>
 HWY_INLINE size_t MoveReversed(Row row, size_t bytes, V table) {
   const ByteTag d;
   const size_t lanes = hn::Lanes(d);
-  const auto* HWY_RESTRICT end = reinterpret_cast<const uint8_t*>(row.source) + bytes - lanes;
+  const auto* HWY_RESTRICT from = reinterpret_cast<const uint8_t*>(row.source);
   auto* HWY_RESTRICT to = reinterpret_cast<uint8_t*>(row.destination);
-  const auto move = [&](size_t at) HWY_ATTR {
-    const auto words = hn::ReverseBlocks(d, hn::LoadU(d, end - at));
+  return ForEachVector(bytes, lanes, [&](size_t at) HWY_ATTR {
+    const auto words = hn::ReverseBlocks(d, hn::LoadU(d, from + (bytes - lanes - at)));
     hn::StoreU(hn::TableLookupBytes(words, table), d, to + at);
-  };
-  size_t i = 0;
-  for (; i + 4 * lanes <= bytes; i += 4 * lanes) {
-    move(i);
-    move(i + lanes);
-    move(i + 2 * lanes);
-    move(i + 3 * lanes);
-  }
-  for (; i + lanes <= bytes; i += lanes) move(i);
-  return i;
+  });
 }
 
 // `bytes_per_pixel` is the same on both sides; `twin` takes what does not fill a vector.
