@@ -4,11 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <condition_variable>
 #include <mutex>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "ingest/pipeline/describe.h"
@@ -24,8 +22,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Those whose Refresh finds frames that have come since.
-constexpr std::array<std::string_view, 2> kFormatsThatGrow = {"mib", "raw"};
 // How often the files are looked at, at most and at least.
 constexpr std::chrono::milliseconds kShortestPause{20};
 constexpr std::chrono::milliseconds kLongestPause{1000};
@@ -91,12 +87,11 @@ IngestOptions FollowingOptions(const IngestOptions& options) {
 }
 
 Status RefuseWhatCannotGrow(const IngestPlan& plan) {
-  const std::string& format = plan.source->description().format;
-  if (std::ranges::find(kFormatsThatGrow, format) != kFormatsThatGrow.end()) return Status::Ok();
+  if (plan.source->MayGrow()) return Status::Ok();
   return Error::InvalidArgument("this format cannot be followed")
       .In(plan.source_path.string())
       .Expected("a source that grows frame by frame: MIB, raw")
-      .Found(format)
+      .Found(plan.source->description().format)
       .Advice("ingest it without --follow, or let 'penstock watch' take it, once it is complete");
 }
 

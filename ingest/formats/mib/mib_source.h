@@ -28,6 +28,7 @@ class MibSource final : public FrameSource {
   Status Decode(int64_t first, int64_t last, std::span<std::byte> destination,
                 DecodeContext& context) const override;
   std::optional<FrameLocation> Locate(int64_t frame) const override;
+  bool MayGrow() const override { return true; }
   // Opens the acquisition again: frames and files may have been added, what was there must not have
   // changed its layout or numbering.
   Result<int64_t> Refresh() override;

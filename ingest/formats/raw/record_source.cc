@@ -52,6 +52,8 @@ class RecordSource final : public FrameSource {
     return FrameLocation{0, OffsetOf(frame)};
   }
 
+  bool MayGrow() const override { return may_grow_; }
+
   Result<int64_t> Refresh() override {
     if (!may_grow_) return description_.frame_count;
     PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity now, IdentifyFile(path()));

@@ -144,6 +144,8 @@ class FrameSource {
   // 0 <= frame < frame_count.
   virtual std::optional<FrameLocation> Locate(int64_t /*frame*/) const { return std::nullopt; }
 
+  // Whether Refresh finds frames that have come since the source was opened.
+  virtual bool MayGrow() const { return false; }
   // For growing sources: looks again at the files, returns the new frame_count. Not to be called
   // while Decode runs.
   virtual Result<int64_t> Refresh() { return description().frame_count; }
