@@ -14,6 +14,7 @@
 
 #include "cachefs/cache/block_cache.h"
 #include "cachefs/cache/dataset_registry.h"
+#include "cachefs/control/cache_commands.h"
 #include "cachefs/control/control_server.h"
 #include "cachefs/control/short_circuit_server.h"
 #include "cachefs/fuse/session.h"
@@ -56,6 +57,8 @@ Result<CacheLimits> LimitsFor(const MountOptions& options, const CacheDirectory&
     const auto part = static_cast<uint64_t>(static_cast<double>(disk.total_bytes) *
                                             options.reserve.percent / 100);
     limits.reserve_bytes = std::max(limits.reserve_bytes, part);
+    limits.reserve_files = static_cast<uint64_t>(static_cast<double>(disk.total_files) *
+                                                 options.reserve.percent / 100);
   }
   return limits;
 }
@@ -64,11 +67,12 @@ Result<CacheLimits> LimitsFor(const MountOptions& options, const CacheDirectory&
 class Daemon {
  public:
   Daemon(const MountOptions& options, std::shared_ptr<Upstream> upstream, CacheDirectory directory,
-         ReplicaStore store, const CacheLimits& limits, std::unique_ptr<AccessLog> access_log,
-         std::unique_ptr<Peers> peers)
+         ReplicaStore store, const CacheLimits& limits, std::unique_ptr<CachePolicy> policy,
+         std::unique_ptr<AccessLog> access_log, std::unique_ptr<Peers> peers)
       : options_(options),
         directory_(std::move(directory)),
         store_(std::move(store)),
+        policy_(std::move(policy)),
         access_log_(std::move(access_log)),
         upstream_(MakeTimedUpstream(std::move(upstream), latency_)),
         peers_(std::move(peers)),
@@ -77,7 +81,8 @@ class Daemon {
                {.limits = limits,
                 .upstream_timeout = options.upstream_timeout,
                 .fetch_threads = options.fetch_threads,
-                .peers = peers_ ? peers_->StartClient(counters_) : nullptr}),
+                .peers = peers_ ? peers_->StartClient(counters_) : nullptr,
+                .policy = policy_.get()}),
         registry_(upstream_, directory_.SidecarPath()),
         faces_(upstream_),
         face_headers_(upstream_),
@@ -97,6 +102,7 @@ class Daemon {
                      .channel = &channel_,
                      .access_log = access_log_.get(),
                      .upstream_timeout = options.upstream_timeout,
+                     .settle_time = options.settle_time,
                      .lease_socket = LeaseSocket(),
                      .control_socket = ControlSocket()}) {
     cache_.OnComplete([this](const BlockSource& block) { operations_.BlockCompleted(block); });
@@ -128,6 +134,7 @@ class Daemon {
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   CacheDirectory directory_;
   ReplicaStore store_;
+  const std::unique_ptr<CachePolicy> policy_;
   const std::unique_ptr<AccessLog> access_log_;
   UpstreamLatency latency_;
   std::shared_ptr<Upstream> upstream_;
@@ -146,6 +153,8 @@ class Daemon {
   Operations operations_;
   std::unique_ptr<FuseSession> session_;
   std::unique_ptr<ShortCircuitServer> leases_;
+  std::unique_ptr<Scrubber> scrubber_;
+  std::unique_ptr<CacheCommands> commands_;
   std::unique_ptr<ControlServer> control_;
   std::string metrics_address_;  // not changed once others can ask for it
   std::unique_ptr<PeerServer> peer_server_;
@@ -169,10 +178,19 @@ Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
   }
   PENSTOCK_ASSIGN_OR_RETURN(session_,
                             FuseSession::Mount(options_.mountpoint, operations_, channel_));
+  scrubber_ = std::make_unique<Scrubber>(
+      directory_.path(),
+      ScrubServices{.upstream = upstream_, .registry = &registry_, .cache = &cache_},
+      options_.scrub);
+  commands_ =
+      std::make_unique<CacheCommands>(CacheCommands::Services{.upstream = upstream_,
+                                                              .registry = &registry_,
+                                                              .cache = &cache_,
+                                                              .policy = policy_.get(),
+                                                              .scrubber = scrubber_.get(),
+                                                              .settle_time = options_.settle_time});
   ControlServices control_services{
-      .upstream = upstream_,
-      .registry = &registry_,
-      .cache = &cache_,
+      .commands = commands_.get(),
       .status = [this](const Json& request) { return DescribeStatus(request); },
       .check = [this] { return Check(); },
       .unmount = [this] { session_->RequestStop(); }};
@@ -217,7 +235,9 @@ void Daemon::WaitForHandshake() const {
 
 void Daemon::ShutDown() {
   spdlog::info("{} is unmounted", options_.mountpoint.string());
-  bool drained = metadata_workers_.Stop(kShutdownPatience);
+  commands_->Stop();
+  bool drained = scrubber_->Stop(kShutdownPatience);
+  drained = metadata_workers_.Stop(kShutdownPatience) && drained;
   if (peer_server_) drained = peer_server_->Stop(kShutdownPatience) && drained;
   drained = read_workers_.Stop(kShutdownPatience) && drained;
   drained = store_probe_.Stop(kShutdownPatience) && drained;
@@ -259,6 +279,10 @@ MountSnapshot Daemon::TakeSnapshot(size_t most_datasets) const {
     snapshot.limit_bytes = cache_.limits().cache_bytes;
   }
   snapshot.reserve_bytes = cache_.limits().reserve_bytes;
+  snapshot.reserve_files = cache_.limits().reserve_files;
+  snapshot.other_files = cache_.OtherFiles();
+  snapshot.pins = policy_->Pins().size();
+  snapshot.scrub = scrubber_->Describe();
   if (const auto disk = directory_.DiskSpace(); disk.ok()) {
     snapshot.disk_bytes = disk->total_bytes;
     snapshot.disk_available_bytes = disk->available_bytes;
@@ -380,6 +404,7 @@ Status RunMount(const MountOptions& options, const std::stop_token& stop,
                             Peers::Open(options.peers, options.upstream_timeout));
   PENSTOCK_ASSIGN_OR_RETURN(CacheDirectory directory, CacheDirectory::Open(options.cache));
   PENSTOCK_ASSIGN_OR_RETURN(ReplicaStore store, ReplicaStore::Open(directory.StatePath()));
+  PENSTOCK_ASSIGN_OR_RETURN(auto policy, CachePolicy::Load(directory.PolicyPath()));
   PENSTOCK_ASSIGN_OR_RETURN(const CacheLimits limits, LimitsFor(options, directory));
   std::unique_ptr<AccessLog> access_log;
   if (!options.sight.access_log.empty()) {
@@ -389,7 +414,7 @@ Status RunMount(const MountOptions& options, const std::stop_token& stop,
   }
   auto daemon =
       std::make_unique<Daemon>(options, std::move(upstream), std::move(directory), std::move(store),
-                               limits, std::move(access_log), std::move(peers));
+                               limits, std::move(policy), std::move(access_log), std::move(peers));
   return daemon->Run(stop, events);
 }
 

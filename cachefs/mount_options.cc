@@ -131,6 +131,9 @@ Result<MountOptions> CheckMountOptions(const MountOptions& options) {
   if (options.upstream_timeout.count() <= 0) {
     return Error::InvalidArgument("the upstream time-out must be positive");
   }
+  if (options.settle_time.count() < 0) {
+    return Error::InvalidArgument("the settle time must not be negative");
+  }
   return checked;
 }
 

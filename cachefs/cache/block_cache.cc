@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <utility>
 
 namespace penstock::cachefs {
@@ -24,6 +25,32 @@ std::span<std::byte> ScratchBuffer(size_t size) {
   thread_local std::vector<std::byte> buffer;
   if (buffer.size() < size) buffer.resize(size);
   return {buffer.data(), size};
+}
+
+const std::string& BootId() {
+  static const std::string id = [] {
+    std::ifstream file("/proc/sys/kernel/random/boot_id");
+    std::string text;
+    return std::getline(file, text) ? text : std::string("unknown");
+  }();
+  return id;
+}
+
+// The hashes of an ordinary file's extents, from a record that was made when they were fetched;
+// they hold whatever has become of the replica since.
+bool LearnChecksums(Replica& replica, const ReplicaRecord& record) {
+  if (replica.source->is_block()) return true;
+  ExtentMap recorded(replica.extents.size());
+  if (record.generation != replica.source->generation || !recorded.FromHex(record.extents) ||
+      static_cast<int64_t>(record.checksums.size()) != recorded.present()) {
+    return false;
+  }
+  auto checksum = record.checksums.begin();
+  for (int64_t extent = 0; extent < recorded.size(); ++extent) {
+    if (recorded.Get(extent) != ExtentState::kPresent) continue;
+    replica.learned_checksums[extent] = *checksum++;
+  }
+  return true;
 }
 
 }  // namespace
@@ -65,6 +92,7 @@ ReplicaPin BlockCache::Pin(const std::shared_ptr<const BlockSource>& source) {
   std::shared_ptr<Replica>& replica = replicas_[source->id];
   if (!replica) {
     replica = std::make_shared<Replica>(source);
+    if (!source->is_block()) file_ids_.try_emplace(source->path, source->id);
     Load(*replica);
   }
   ++replica->pins;
@@ -74,6 +102,14 @@ ReplicaPin BlockCache::Pin(const std::shared_ptr<const BlockSource>& source) {
 void BlockCache::Unpin(const std::shared_ptr<Replica>& replica) {
   const std::lock_guard lock(mutex_);
   if (--replica->pins > 0) return;
+  nothing_to_evict_until_ = {};
+  const BlockSource& source = *replica->source;
+  if (!source.is_block()) {
+    const auto current = file_ids_.find(source.path);
+    if (current != file_ids_.end() && current->second != source.id) {
+      EvictLocked(source.id);
+    }
+  }
   // One that holds nothing need not be remembered.
   if (!eviction_.Contains(replica->source->id)) replicas_.erase(replica->source->id);
 }
@@ -88,11 +124,15 @@ void BlockCache::Load(Replica& replica) {
     ForgetRecordLocked(source.id);
     return;
   }
-  const bool trusted = record && identity.ok() && record->generation == source.generation &&
+  const bool learned = record && LearnChecksums(replica, *record);
+  const bool trusted = learned && identity.ok() && record->generation == source.generation &&
                        record->block == source.block && identity->size == source.file_bytes &&
                        SameFile(record->identity, *identity) &&
                        replica.extents.FromHex(record->extents);
-  if (!trusted) {
+  // Nothing waited for the bytes of an ordinary file to reach the disk; a machine that was started
+  // anew may have lost some.
+  const bool durable = source.is_block() || (record && record->boot == BootId());
+  if (!trusted || !durable) {
     spdlog::info("{}: the local replica has no matching record and is verified again", source.path);
     LoadUnverified(replica);
     holdings_.Set(source.id, source.dataset, source.block, /*extents_present=*/0,
@@ -124,6 +164,7 @@ void BlockCache::LoadUnverified(Replica& replica) const {
   }
   replica.file = std::make_shared<const FileDescriptor>(std::move(opened).value());
   replica.writable = true;
+  replica.extents = ExtentMap(source.extent_count());
   // Extents that are holes throughout were never fetched.
   const int fd = replica.file->get();
   off_t data = lseek(fd, 0, SEEK_DATA);
@@ -312,12 +353,28 @@ uint64_t BlockCache::bytes() const {
 
 size_t BlockCache::block_count() const {
   const std::lock_guard lock(mutex_);
-  return eviction_.size();
+  return holdings_.size() - holdings_.files().files;
 }
 
 DatasetSums BlockCache::Datasets() const {
   const std::lock_guard lock(mutex_);
   return holdings_.datasets();
+}
+
+ReplicaRecord BlockCache::RecordOf(const Replica& replica, const FileIdentity& identity) {
+  const BlockSource& source = *replica.source;
+  ReplicaRecord record{.dataset = source.dataset,
+                       .generation = source.generation,
+                       .block = source.block,
+                       .extents = replica.extents.ToHex(),
+                       .identity = identity};
+  if (source.is_block()) return record;
+  record.boot = BootId();
+  for (int64_t extent = 0; extent < replica.extents.size(); ++extent) {
+    if (replica.extents.Get(extent) != ExtentState::kPresent) continue;
+    record.checksums.push_back(replica.learned_checksums.at(extent));
+  }
+  return record;
 }
 
 bool BlockCache::Stop(std::chrono::milliseconds patience) {
@@ -337,14 +394,8 @@ bool BlockCache::Stop(std::chrono::milliseconds patience) {
     if (!drained || fdatasync(replica->file->get()) != 0) continue;
     const auto identity = IdentifyFile(replica->file->get(), path);
     if (!identity.ok()) continue;
-    const Status put = store_.Put(replica->source->id,
-                                  {.dataset = replica->source->dataset,
-                                   .generation = replica->source->generation,
-                                   .block = replica->source->block,
-                                   .complete = false,
-                                   .extents = replica->extents.ToHex(),
-                                   .identity = *identity},
-                                  /*sync=*/true);
+    const Status put =
+        store_.Put(replica->source->id, RecordOf(*replica, *identity), /*sync=*/true);
     if (!put.ok()) spdlog::error("{}", put.error().ToString());
   }
   return drained;

@@ -1,8 +1,10 @@
-// BlockCache: verified local replicas of the blocks of a store.
+// BlockCache: verified local replicas of the blocks of a store, and of its other files.
 //
 // The rule that everything here serves: bytes are seen by nobody before their XXH3 has been
 // compared with the dataset's extent checksums, whether they come from the store or from a file
-// that was found in the cache directory without a matching record.
+// that was found in the cache directory without a matching record. An ordinary file has no
+// checksums in the store: its bytes are taken as the store gives them while the file is in the
+// state that was asked for (else ESTALE), and are proved against what they were from then on.
 //
 // Nothing here blocks on the store in the caller's thread. Fetches run on a fixed number of
 // workers, one at a time per extent whatever the number of readers, and every waiting reader is
@@ -17,8 +19,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -31,6 +35,7 @@
 #include "cachefs/cache/replica.h"
 #include "cachefs/cache/s3_fifo.h"
 #include "cachefs/cache/worker_pool.h"
+#include "cachefs/policy/cache_policy.h"
 #include "cachefs/state/replica_store.h"
 #include "penstock/cachefs/upstream.h"
 
@@ -39,6 +44,7 @@ namespace penstock::cachefs {
 struct CacheLimits {
   uint64_t cache_bytes = UINT64_MAX;  // of replicas
   uint64_t reserve_bytes = 0;         // of the disk, to be left free
+  uint64_t reserve_files = 0;         // inodes of the disk, to be left free
 };
 
 // Keeps a replica from being evicted while any copy of it lives. Must not outlive the cache.
@@ -59,6 +65,20 @@ struct ResidencyDetail {
   int64_t extents = 0;
 };
 
+// What was found when a replica was read again from the disk.
+struct ReplicaCheck {
+  struct Damage {
+    int64_t extent = 0;
+    uint64_t expected = 0;               // XXH3-64
+    std::optional<uint64_t> found = {};  // nothing: the disk did not give the bytes
+    bool healed = false;                 // fetched again and written in its place
+  };
+  uint64_t checked_bytes = 0;
+  std::vector<Damage> damaged;
+  int64_t healed_extents = 0;
+  bool quarantined = false;  // could not be mended in its place
+};
+
 class BlockCache {
  public:
   // The span is only valid during the call.
@@ -69,7 +89,8 @@ class BlockCache {
     CacheLimits limits = {};
     std::chrono::milliseconds upstream_timeout{30'000};
     int fetch_threads = 4;
-    ExtentPeers* peers = nullptr;  // asked before the store; must outlive the cache
+    ExtentPeers* peers = nullptr;         // asked before the store; must outlive the cache
+    const CachePolicy* policy = nullptr;  // null: no pins, no quotas; must outlive the cache
   };
 
   // The references must outlive the cache.
@@ -111,9 +132,34 @@ class BlockCache {
   // False where it is held or not there.
   bool Evict(const std::string& id);
 
-  uint64_t bytes() const;
-  size_t block_count() const;
+  // Reads what is there of a replica again from the disk and compares the hashes. A damaged extent
+  // is kept as evidence and fetched again in its place, so that open descriptors get right bytes,
+  // too; where that does not help, the replica is put into quarantine. `go_on` is called after each
+  // extent with its bytes, to slow down or (false: kCancelled) stop. Blocks.
+  Result<ReplicaCheck> CheckReplica(const std::shared_ptr<const BlockSource>& source,
+                                    const std::function<bool(uint64_t bytes)>& go_on);
+  // Who is in the cache: for going through all of them, in order of their ids.
+  std::vector<HeldReplica> Everything() const;
+
+  // `current` is an ordinary file in its present state: what is held of an earlier state goes, now
+  // or when its last reader has closed it.
+  void Supersede(const BlockSource& current);
+  // Of the ordinary files at and below `path` ("": all).
+  struct Evicted {
+    size_t evicted = 0;
+    size_t held = 0;
+  };
+  Evicted EvictFilesBelow(const std::string& path);
+
+  // A pin or quota has changed.
+  void PolicyChanged();
+  // Bytes of each top-level folder of the store.
+  FolderSums FolderBytes() const;
+
+  uint64_t bytes() const;      // of blocks and other files
+  size_t block_count() const;  // without the other files
   DatasetSums Datasets() const;
+  FileResidency OtherFiles() const;
   // False while the cache directory is still being compared with the records.
   bool inventory_done() const;
   const CacheLimits& limits() const { return options_.limits; }
@@ -152,11 +198,18 @@ class BlockCache {
   FetchOutcome FetchExtent(const ReplicaPin& replica, int64_t extent, bool was_unverified);
   FetchOutcome FetchAndAnswer(const ReplicaPin& replica, int64_t extent, bool was_unverified);
   bool ProveLocal(const ReplicaPin& replica, int64_t extent, std::span<std::byte> buffer);
-  Status FetchVerified(const BlockSource& source, int64_t extent, std::span<std::byte> buffer);
+  Status FetchVerified(const ReplicaPin& replica, int64_t extent, std::span<std::byte> buffer);
+  Status FetchBlockExtent(const BlockSource& source, int64_t extent, std::span<std::byte> buffer);
+  Status FetchFileExtent(const ReplicaPin& replica, int64_t extent, std::span<std::byte> buffer);
   bool StoreExtent(const ReplicaPin& replica, int64_t extent, std::span<const std::byte> bytes);
   Status WriteExtent(const ReplicaPin& replica, int64_t extent, std::span<const std::byte> bytes);
   void AnswerWaiters(const ReplicaPin& replica, int64_t extent, const Status& status,
                      std::span<const std::byte> bytes);
+  // check_replica.cc
+  std::optional<ReplicaCheck::Damage> CheckExtent(const ReplicaPin& replica, int64_t extent,
+                                                  std::span<std::byte> buffer);
+  Status Heal(const ReplicaPin& replica, ReplicaCheck& check, std::span<std::byte> buffer);
+  Status Quarantine(const ReplicaPin& replica);
   // Replica::mutex is held. True: SubmitFill must follow.
   static bool BeginFillLocked(Replica& replica);
   void SubmitFill(const ReplicaPin& replica);
@@ -169,10 +222,14 @@ class BlockCache {
 
   bool ReserveSpace(const BlockSource& source, uint64_t bytes);
   void ReturnSpace(const BlockSource& source, uint64_t bytes);
-  bool EvictOneLocked(const std::string& except);
+  // `folder`: only from this one; nothing: from any, those above their soft quota first.
+  bool EvictOneLocked(const std::string& except, std::optional<std::string_view> folder);
+  bool EvictLocked(const std::string& id);
   void ForgetLocked(const std::string& id);
   // Of a replica whose file is gone.
   void ForgetRecordLocked(const std::string& id);
+  // What is written down of a replica; its mutex is held.
+  static ReplicaRecord RecordOf(const Replica& replica, const FileIdentity& identity);
 
   const CacheDirectory& directory_;
   ReplicaStore& store_;
@@ -184,8 +241,11 @@ class BlockCache {
 
   mutable std::mutex mutex_;  // taken before Replica::mutex, never after
   std::unordered_map<std::string, std::shared_ptr<Replica>> replicas_;
-  HoldingTable holdings_;  // for those not loaded as a Replica, too
+  HoldingTable holdings_;                                  // for those not loaded as a Replica, too
+  std::unordered_map<std::string, std::string> file_ids_;  // replica of an ordinary file, by path
   S3Fifo eviction_;
+  // Looking in vain at every replica for one to evict is not repeated for each extent.
+  std::chrono::steady_clock::time_point nothing_to_evict_until_;
   bool inventory_done_ = false;
   std::atomic<bool> inventory_stops_{false};
 

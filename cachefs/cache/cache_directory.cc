@@ -9,11 +9,14 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 namespace penstock::cachefs {
 
@@ -45,6 +48,22 @@ Status ClaimDirectory(const std::filesystem::path& path) {
   return WriteFileAtomically(path / kMarkerName, kMarkerText);
 }
 
+constexpr size_t kMostQuarantined = 4;
+constexpr size_t kMostEvidence = 16;
+
+void KeepLatest(const std::filesystem::path& folder, std::string_view extension, size_t most) {
+  std::vector<std::pair<std::filesystem::file_time_type, std::filesystem::path>> files;
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) {
+    if (entry.path().extension() == extension) {
+      files.emplace_back(entry.last_write_time(failure), entry.path());
+    }
+  }
+  std::ranges::sort(files);
+  for (size_t i = 0; i + most < files.size(); ++i)
+    std::filesystem::remove(files[i].second, failure);
+}
+
 }  // namespace
 
 Result<CacheDirectory> CacheDirectory::Open(const std::filesystem::path& path) {
@@ -65,7 +84,7 @@ Result<CacheDirectory> CacheDirectory::Open(const std::filesystem::path& path) {
     return Error::FromErrno(errno, "cannot lock").In((cache.path_ / "lock").string());
   }
   // Other users reach the short-circuit socket in this directory, but nothing beside it.
-  for (const char* const name : {"blocks", "sidecars", "state"}) {
+  for (const char* const name : {"blocks", "sidecars", "state", "quarantine"}) {
     const std::filesystem::path folder = cache.path_ / name;
     if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
       return Error::FromErrno(errno, "cannot create").In(folder.string());
@@ -132,6 +151,33 @@ Status CacheDirectory::Remove(const std::string& id) const {
   return {};
 }
 
+Result<FileDescriptor> CacheDirectory::OpenForChecking(const std::string& id) const {
+  auto direct = OpenFile(BlockPath(id), O_RDONLY | O_NOFOLLOW | O_DIRECT);
+  if (direct.ok() || direct.error().system_errno() != EINVAL) return direct;
+  return OpenFile(BlockPath(id), O_RDONLY | O_NOFOLLOW);
+}
+
+Status CacheDirectory::Quarantine(const std::string& id) const {
+  const std::filesystem::path folder = path_ / "quarantine";
+  const std::filesystem::path place = folder / (id + ".replica");
+  if (rename(BlockPath(id).c_str(), place.c_str()) != 0) {
+    return Error::FromErrno(errno, "cannot take out of use").In(BlockPath(id).string());
+  }
+  KeepLatest(folder, ".replica", kMostQuarantined);
+  return {};
+}
+
+Status CacheDirectory::KeepEvidence(const std::string& id, int64_t extent,
+                                    std::span<const std::byte> bytes) const {
+  const std::filesystem::path folder = path_ / "quarantine";
+  const std::filesystem::path place = folder / fmt::format("{}.{}.extent", id, extent);
+  PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd,
+                            OpenFile(place, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  PENSTOCK_RETURN_IF_ERROR(WriteFully(fd.get(), 0, bytes, place));
+  KeepLatest(folder, ".extent", kMostEvidence);
+  return {};
+}
+
 Status CacheDirectory::ForEachFolder(
     const std::function<bool(const std::vector<std::string>& ids)>& visit) const {
   std::error_code failure;
@@ -169,7 +215,9 @@ Result<CacheDirectory::Space> CacheDirectory::DiskSpace() const {
     return Error::FromErrno(errno, "cannot ask for the free space of").In(path_.string());
   }
   return Space{.total_bytes = status.f_blocks * status.f_frsize,
-               .available_bytes = status.f_bavail * status.f_frsize};
+               .available_bytes = status.f_bavail * status.f_frsize,
+               .total_files = status.f_files,
+               .available_files = status.f_favail};
 }
 
 }  // namespace penstock::cachefs

@@ -2,8 +2,11 @@
 //
 //   penstock-cache.json     marks the directory as ours; nothing is ever removed without it
 //   blocks/<2>/<id>         replicas; <id> names dataset path, generation and block
-//   (block_source.h) sidecars/               copies of the small files that the verification needs
+//                           (block_source.h)
+//   sidecars/               copies of the small files that the verification needs
 //   state/                  RocksDB (state/replica_store.h)
+//   quarantine/             replicas and extents that were found damaged, the last few
+//   policy.json             pins and quotas (policy/cache_policy.h)
 //   lock, control.sock, short-circuit.sock, penstock.log
 //
 // Replicas that are handed out are opened through a private read-only mount of the directory, so
@@ -16,6 +19,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,6 +36,7 @@ class CacheDirectory {
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path StatePath() const { return path_ / "state"; }
+  std::filesystem::path PolicyPath() const { return path_ / "policy.json"; }
   std::filesystem::path SidecarPath() const { return path_ / "sidecars"; }
   std::filesystem::path BlockPath(const std::string& id) const;
 
@@ -39,7 +44,15 @@ class CacheDirectory {
   Result<FileDescriptor> OpenForFilling(const std::string& id, uint64_t bytes) const;
   // Opens a replica that is complete, for handing out.
   Result<FileDescriptor> OpenReadOnly(const std::string& id) const;
+  // For looking at what the disk has, past the page cache where the file system allows it.
+  Result<FileDescriptor> OpenForChecking(const std::string& id) const;
   Status Remove(const std::string& id) const;
+  // Takes a replica out of use without giving its place on the disk free: it may be bad there.
+  // Keeps the last few.
+  Status Quarantine(const std::string& id) const;
+  // The same for one extent that was damaged, as evidence.
+  Status KeepEvidence(const std::string& id, int64_t extent,
+                      std::span<const std::byte> bytes) const;
 
   // Calls `visit` with the ids of the replica files of one folder after another, until it returns
   // false. Lists names only: looking at a million files takes minutes where the disk is cold.
@@ -50,6 +63,8 @@ class CacheDirectory {
   struct Space {
     uint64_t total_bytes = 0;
     uint64_t available_bytes = 0;
+    uint64_t total_files = 0;  // 0: the file system does not count
+    uint64_t available_files = 0;
   };
   Result<Space> DiskSpace() const;
 

@@ -24,12 +24,16 @@ struct CacheCounters {
   std::atomic<uint64_t> peer_refusals{0};          // a node had no such extent to give
   std::atomic<uint64_t> peer_failures{0};          // a node could not be reached, or was silent
   std::atomic<uint64_t> peer_mismatches{0};        // extents of other nodes that did not match
+  std::atomic<uint64_t> fetched_file_bytes{0};     // of files that are no blocks
   std::atomic<uint64_t> reverified_bytes{0};       // found in the cache directory and proved again
   std::atomic<uint64_t> verification_failures{0};  // extents of the store that did not match
   std::atomic<uint64_t> damaged_cache_extents{0};  // extents of the cache that did not match
+  std::atomic<uint64_t> healed_cache_extents{0};   // fetched again in their place
+  std::atomic<uint64_t> quarantined_replicas{0};   // not to be mended in their place
   std::atomic<uint64_t> upstream_errors{0};
   std::atomic<uint64_t> timeouts{0};
   std::atomic<uint64_t> evicted_blocks{0};
+  std::atomic<uint64_t> evicted_files{0};
   std::atomic<uint64_t> uncached_extents{0};  // served without keeping: no room
   std::atomic<uint64_t> cache_errors{0};      // the cache disk failed
 };

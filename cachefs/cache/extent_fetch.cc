@@ -61,7 +61,7 @@ BlockCache::FetchOutcome BlockCache::FetchAndAnswer(const ReplicaPin& replica, i
 
   bool stored = was_unverified && ProveLocal(replica, extent, buffer);
   if (!stored) {
-    if (const Status fetched = FetchVerified(source, extent, buffer); !fetched.ok()) {
+    if (const Status fetched = FetchVerified(replica, extent, buffer); !fetched.ok()) {
       AnswerWaiters(replica, extent, fetched, {});
       return fetched.error().kind() == ErrorKind::kCorrupt ? FetchOutcome::kDamaged
                                                            : FetchOutcome::kFailed;
@@ -97,16 +97,19 @@ bool BlockCache::ProveLocal(const ReplicaPin& replica, int64_t extent,
                             std::span<std::byte> buffer) {
   const BlockSource& source = *replica->source;
   std::shared_ptr<const FileDescriptor> file;
+  std::optional<uint64_t> expected;
   {
     const std::lock_guard lock(replica->mutex);
     file = replica->file;
+    expected = replica->ChecksumOf(extent);
   }
+  if (!expected) return false;  // bytes of an ordinary file that no record speaks of
   const std::string path = directory_.BlockPath(source.id).string();
   if (!file || !ReadFully(file->get(), source.extent_start(extent), buffer, path).ok()) {
     counters_.cache_errors++;
     return false;
   }
-  if (HashExtent(buffer) == source.extent_checksum[static_cast<size_t>(extent)]) {
+  if (HashExtent(buffer) == *expected) {
     counters_.reverified_bytes += buffer.size();
     return true;
   }
@@ -116,8 +119,44 @@ bool BlockCache::ProveLocal(const ReplicaPin& replica, int64_t extent,
   return false;
 }
 
-Status BlockCache::FetchVerified(const BlockSource& source, int64_t extent,
+Status BlockCache::FetchVerified(const ReplicaPin& replica, int64_t extent,
                                  std::span<std::byte> buffer) {
+  if (replica->source->is_block()) return FetchBlockExtent(*replica->source, extent, buffer);
+  return FetchFileExtent(replica, extent, buffer);
+}
+
+Status BlockCache::FetchFileExtent(const ReplicaPin& replica, int64_t extent,
+                                   std::span<std::byte> buffer) {
+  const BlockSource& source = *replica->source;
+  const auto read =
+      upstream_->ReadUnchanged(source.path, source.identity, source.extent_start(extent), buffer);
+  Status failure;
+  if (!read.ok()) {
+    failure = read.error();
+  } else if (*read != buffer.size()) {
+    failure = Error(ErrorKind::kIo, "the store gave fewer bytes than the file has")
+                  .In(source.path)
+                  .AtOffset(source.extent_start(extent))
+                  .Expected(fmt::format("{} bytes", buffer.size()))
+                  .Found(fmt::format("{} bytes", *read));
+  }
+  if (!failure.ok()) {
+    // Another state of the file is no fault of the store.
+    if (failure.error().system_errno() != ESTALE) {
+      counters_.upstream_errors++;
+      spdlog::error("fetching extent {}: {}", extent, failure.error().ToString());
+    }
+    return failure;
+  }
+  counters_.fetched_file_bytes += buffer.size();
+  const uint64_t checksum = HashExtent(buffer);
+  const std::lock_guard lock(replica->mutex);
+  replica->learned_checksums[extent] = checksum;
+  return {};
+}
+
+Status BlockCache::FetchBlockExtent(const BlockSource& source, int64_t extent,
+                                    std::span<std::byte> buffer) {
   const uint64_t expected = source.extent_checksum[static_cast<size_t>(extent)];
   if (options_.peers != nullptr && options_.peers->Fetch(source, extent, buffer)) {
     if (HashExtent(buffer) == expected) {
@@ -160,7 +199,7 @@ bool BlockCache::StoreExtent(const ReplicaPin& replica, int64_t extent,
     bool evicted = false;
     {
       const std::lock_guard lock(mutex_);
-      evicted = EvictOneLocked(source.id);
+      evicted = EvictOneLocked(source.id, std::nullopt);
     }
     if (evicted) written = WriteExtent(replica, extent, bytes);
   }
@@ -346,26 +385,27 @@ Status BlockCache::FinishFile(const ReplicaPin& replica) {
   const BlockSource& source = *replica->source;
   const std::filesystem::path path = directory_.BlockPath(source.id);
   std::shared_ptr<const FileDescriptor> file;
-  std::string extents;
   {
     const std::lock_guard lock(replica->mutex);
     file = replica->file;
-    extents = replica->extents.ToHex();
   }
-  if (fdatasync(file->get()) != 0) return Error::FromErrno(errno, "cannot sync").In(path.string());
+  // There may be many thousand small files; ReplicaRecord::boot says whether their bytes can still
+  // be trusted.
+  if (source.is_block() && fdatasync(file->get()) != 0) {
+    return Error::FromErrno(errno, "cannot sync").In(path.string());
+  }
   if (fchmod(file->get(), 0400) != 0) {
     return Error::FromErrno(errno, "cannot set the mode of").In(path.string());
   }
   PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor read_only, directory_.OpenReadOnly(source.id));
   PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity identity, IdentifyFile(read_only.get(), path));
-  PENSTOCK_RETURN_IF_ERROR(store_.Put(source.id,
-                                      {.dataset = source.dataset,
-                                       .generation = source.generation,
-                                       .block = source.block,
-                                       .complete = true,
-                                       .extents = extents,
-                                       .identity = identity},
-                                      /*sync=*/true));
+  ReplicaRecord record;
+  {
+    const std::lock_guard lock(replica->mutex);
+    record = RecordOf(*replica, identity);
+    record.complete = true;
+  }
+  PENSTOCK_RETURN_IF_ERROR(store_.Put(source.id, record, /*sync=*/source.is_block()));
   const std::lock_guard lock(replica->mutex);
   replica->file = std::make_shared<const FileDescriptor>(std::move(read_only));
   replica->writable = false;

@@ -7,9 +7,7 @@ void HoldingTable::Set(const std::string& id, const std::string& dataset, int64_
   Holding& holding = holdings_[id];
   const Holding before = holding;
   if (before.sums != nullptr) Discount(before);
-  if (before.sums == nullptr || before.sums->first != dataset) {
-    holding.sums = &*datasets_.try_emplace(dataset).first;
-  }
+  holding.sums = &*SumsFor(block).try_emplace(dataset).first;
   holding.block = block;
   holding.extents_present = static_cast<int32_t>(extents_present);
   holding.complete = complete;
@@ -22,6 +20,9 @@ void HoldingTable::SetBytes(const std::string& id, uint64_t bytes) {
   const auto found = holdings_.find(id);
   if (found == holdings_.end()) return;
   Holding& holding = found->second;
+  TakeFromFolder(holding, holding.bytes);
+  AddToFolder(holding, bytes);
+  if (!holding.is_block()) file_sum_.bytes = file_sum_.bytes - holding.bytes + bytes;
   holding.sums->second.bytes = holding.sums->second.bytes - holding.bytes + bytes;
   holding.bytes = bytes;
 }
@@ -58,18 +59,60 @@ void HoldingTable::Count(const Holding& holding) {
   DatasetResidency& sums = holding.sums->second;
   ++(holding.complete ? sums.complete_blocks : sums.partial_blocks);
   sums.bytes += holding.bytes;
+  AddToFolder(holding, holding.bytes);
+  if (holding.is_block()) return;
+  ++file_sum_.files;
+  file_sum_.bytes += holding.bytes;
 }
 
 void HoldingTable::Discount(const Holding& holding) {
   DatasetResidency& sums = holding.sums->second;
   --(holding.complete ? sums.complete_blocks : sums.partial_blocks);
   sums.bytes -= holding.bytes;
+  TakeFromFolder(holding, holding.bytes);
+  if (holding.is_block()) return;
+  --file_sum_.files;
+  file_sum_.bytes -= holding.bytes;
+}
+
+void HoldingTable::AddToFolder(const Holding& holding, uint64_t bytes) {
+  if (bytes == 0) return;
+  const std::string_view folder = FolderOf(holding.dataset(), holding.block);
+  const auto sum = folders_.find(folder);
+  if (sum == folders_.end()) {
+    folders_.emplace(std::string(folder), bytes);
+  } else {
+    sum->second += bytes;
+  }
+}
+
+void HoldingTable::TakeFromFolder(const Holding& holding, uint64_t bytes) {
+  const auto sum = folders_.find(FolderOf(holding.dataset(), holding.block));
+  if (sum == folders_.end()) return;
+  sum->second -= bytes;
+  if (sum->second == 0) folders_.erase(sum);
+}
+
+uint64_t HoldingTable::FolderBytes(std::string_view folder) const {
+  const auto sum = folders_.find(folder);
+  return sum == folders_.end() ? 0 : sum->second;
+}
+
+std::vector<HeldReplica> HoldingTable::Everything() const {
+  std::vector<HeldReplica> everything;
+  everything.reserve(holdings_.size());
+  for (const auto& [id, holding] : holdings_) {
+    everything.push_back(
+        {.id = id, .dataset = holding.dataset(), .block = holding.block, .bytes = holding.bytes});
+  }
+  return everything;
 }
 
 void HoldingTable::DropEmpty(const Holding& holding) {
   const DatasetResidency& sums = holding.sums->second;
   if (sums.complete_blocks == 0 && sums.partial_blocks == 0) {
-    datasets_.erase(datasets_.find(holding.sums->first));
+    DatasetSums& table = SumsFor(holding.block);
+    table.erase(table.find(holding.sums->first));
   }
 }
 

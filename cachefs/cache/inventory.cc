@@ -27,6 +27,7 @@ void BlockCache::TakeInventory() {
     eviction_.Reserve(expected);
     store_.ForEach([&](const std::string& id, const ReplicaRecord& record) {
       const int64_t present = ExtentMap::CountPresent(record.extents);
+      if (record.block == kNoBlock) file_ids_[record.dataset] = id;
       holdings_.Set(id, record.dataset, record.block, present, record.complete,
                     /*confirmed=*/false);
       const uint64_t bytes = record.complete
@@ -91,7 +92,7 @@ bool BlockCache::FindUnlistedLocked(const std::string& id) {
   if (inventory_done_) return false;
   const auto bytes = directory_.AllocatedBytes(id);
   if (!bytes) return false;
-  holdings_.Set(id, /*dataset=*/"", /*block=*/-1, /*extents_present=*/0, /*complete=*/false,
+  holdings_.Set(id, /*dataset=*/"", kUnknownBlock, /*extents_present=*/0, /*complete=*/false,
                 /*confirmed=*/true);
   SetBytesLocked(id, *bytes);
   return true;

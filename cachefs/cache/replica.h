@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -27,6 +28,14 @@ struct Replica {
   explicit Replica(std::shared_ptr<const BlockSource> block_source)
       : source(std::move(block_source)), extents(source->extent_count()) {}
 
+  // What the bytes of the extent must hash to; nothing where nobody has seen them yet.
+  std::optional<uint64_t> ChecksumOf(int64_t extent) const {
+    if (source->is_block()) return source->extent_checksum[static_cast<size_t>(extent)];
+    const auto found = learned_checksums.find(extent);
+    if (found == learned_checksums.end()) return std::nullopt;
+    return found->second;
+  }
+
   const std::shared_ptr<const BlockSource> source;
   // Guarded by the mutex of the cache: how many readers, leases and fetches hold the replica. One
   // that is held is not evicted.
@@ -34,6 +43,7 @@ struct Replica {
 
   std::mutex mutex;
   ExtentMap extents;
+  std::map<int64_t, uint64_t> learned_checksums;  // of an ordinary file, taken when it was fetched
   std::map<int64_t, std::vector<ExtentWaiter>> waiters;
   std::vector<std::function<void(const Status&)>> completion_waiters;
   // Shared, so that a read may go on while the replica changes over to a read-only descriptor.

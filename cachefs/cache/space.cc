@@ -8,16 +8,34 @@
 
 namespace penstock::cachefs {
 
+namespace {
+
+// How long nothing is looked for after everything was found to be in use or pinned.
+constexpr std::chrono::seconds kEvictionPause{1};
+
+}  // namespace
+
 bool BlockCache::ReserveSpace(const BlockSource& source, uint64_t bytes) {
   const std::lock_guard lock(mutex_);
-  while (true) {
-    bool fits = eviction_.bytes() + bytes <= options_.limits.cache_bytes;
-    if (fits && options_.limits.reserve_bytes > 0) {
-      const auto disk = directory_.DiskSpace();
-      fits = disk.ok() && disk->available_bytes >= options_.limits.reserve_bytes + bytes;
+  const std::string_view folder = FolderOf(source.dataset, source.block);
+  if (options_.policy != nullptr) {
+    const uint64_t most = options_.policy->QuotaOf(folder).hard_bytes;
+    const auto fits = [&] { return holdings_.FolderBytes(folder) + bytes <= most; };
+    while (!fits()) {
+      if (!EvictOneLocked(source.id, folder)) return false;
     }
-    if (fits) break;
-    if (!EvictOneLocked(source.id)) return false;
+  }
+  const CacheLimits& limits = options_.limits;
+  const auto fits = [&] {
+    if (eviction_.bytes() + bytes > limits.cache_bytes) return false;
+    if (limits.reserve_bytes == 0 && limits.reserve_files == 0) return true;
+    const auto disk = directory_.DiskSpace();
+    if (!disk.ok() || disk->available_bytes < limits.reserve_bytes + bytes) return false;
+    // Some file systems do not count their files.
+    return disk->total_files == 0 || disk->available_files > limits.reserve_files;
+  };
+  while (!fits()) {
+    if (!EvictOneLocked(source.id, std::nullopt)) return false;
   }
   // An extent that is fetched a second time takes no more room than the file has.
   const uint64_t held = eviction_.BytesOf(source.id);
@@ -35,32 +53,70 @@ void BlockCache::ReturnSpace(const BlockSource& source, uint64_t bytes) {
   if (eviction_.Contains(source.id)) SetBytesLocked(source.id, held > bytes ? held - bytes : 0);
 }
 
-bool BlockCache::EvictOneLocked(const std::string& except) {
-  const auto victim = eviction_.Evict([&](const std::string& id) {
+bool BlockCache::EvictOneLocked(const std::string& except, std::optional<std::string_view> folder) {
+  const auto now = std::chrono::steady_clock::now();
+  if (!folder && now < nothing_to_evict_until_) return false;
+  const CachePolicy* const policy = options_.policy;
+  const auto may_go = [&](const std::string& id) {
     if (id == except) return false;
     const auto loaded = replicas_.find(id);
-    return loaded == replicas_.end() || loaded->second->pins == 0;
-  });
-  if (!victim) return false;
+    if (loaded != replicas_.end() && loaded->second->pins > 0) return false;
+    const Holding* const holding = holdings_.Find(id);
+    if (holding == nullptr) return true;
+    if (folder && FolderOf(holding->dataset(), holding->block) != *folder) return false;
+    return policy == nullptr || !policy->IsKept(holding->dataset(), holding->block);
+  };
+  std::optional<std::string> victim;
+  if (!folder && policy != nullptr) {
+    // Those who have more than their share go first.
+    for (const auto& [name, quota] : policy->Quotas()) {
+      if (holdings_.FolderBytes(name) <= quota.soft_bytes) continue;
+      if (EvictOneLocked(except, name)) return true;
+    }
+  }
+  victim = eviction_.Evict(may_go);
+  if (!victim) {
+    if (!folder) nothing_to_evict_until_ = now + kEvictionPause;
+    return false;
+  }
   spdlog::debug("evicting replica {}", *victim);
-  counters_.evicted_blocks++;
   ForgetLocked(*victim);
   return true;
 }
 
+void BlockCache::PolicyChanged() {
+  const std::lock_guard lock(mutex_);
+  nothing_to_evict_until_ = {};
+}
+
+FolderSums BlockCache::FolderBytes() const {
+  const std::lock_guard lock(mutex_);
+  return holdings_.folders();
+}
+
 bool BlockCache::Evict(const std::string& id) {
   const std::lock_guard lock(mutex_);
+  return EvictLocked(id);
+}
+
+bool BlockCache::EvictLocked(const std::string& id) {
   if (!eviction_.Contains(id)) return false;
   const auto loaded = replicas_.find(id);
   if (loaded != replicas_.end() && loaded->second->pins > 0) return false;
-  eviction_.Remove(id);
-  counters_.evicted_blocks++;
   ForgetLocked(id);
   return true;
 }
 
 void BlockCache::ForgetLocked(const std::string& id) {
   replicas_.erase(id);
+  if (const Holding* const holding = holdings_.Find(id)) {
+    ++(holding->is_block() ? counters_.evicted_blocks : counters_.evicted_files);
+    const auto file = file_ids_.find(holding->dataset());
+    if (!holding->is_block() && file != file_ids_.end() && file->second == id) {
+      file_ids_.erase(file);
+    }
+  }
+  eviction_.Remove(id);
   holdings_.Erase(id);
   // First the record: a record without its file claims nothing after a crash either way, but a file
   // without its record is only verified again.

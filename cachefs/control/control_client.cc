@@ -74,7 +74,7 @@ Result<ControlAddress> FindControlSocket(const std::filesystem::path& path) {
 
 Result<Json> AskDaemon(const std::filesystem::path& socket_path, const Json& request,
                        const std::function<void(const Json&)>& progress,
-                       std::chrono::milliseconds patience) {
+                       std::chrono::milliseconds patience, const std::stop_token& stop) {
   const std::string path = socket_path.string();
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -100,6 +100,7 @@ Result<Json> AskDaemon(const std::filesystem::path& socket_path, const Json& req
   std::string received;
   char chunk[16384];
   while (true) {
+    if (stop.stop_requested()) return Error::Cancelled("interrupted");
     const size_t end = received.find('\n');
     if (end == std::string::npos) {
       const ssize_t count = recv(socket.get(), chunk, sizeof chunk, 0);

@@ -8,18 +8,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
 
 namespace penstock::cachefs {
 
 namespace {
 
 constexpr size_t kLongestRequest = 64 * 1024;
-constexpr int kDeepestDataset = 8;
-constexpr size_t kBlocksInFlight = 2;
-constexpr std::chrono::minutes kBlockPatience{10};
 
 // One line of at most kLongestRequest bytes; nothing where the client sends none.
 std::string ReadLine(int socket) {
@@ -57,6 +51,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::Start(const std::string& s
 
 ControlServer::~ControlServer() {
   stopping_ = true;
+  services_.commands->Stop();
   if (thread_.joinable()) {
     const uint64_t one = 1;
     if (write(stop_.get(), &one, sizeof one) < 0) spdlog::error("cannot stop the control server");
@@ -111,7 +106,7 @@ Status ControlServer::Handle(const Json& request, const Peer& peer, const Writer
     write(answer);
     return {};
   }
-  if (command == "locate") return Locate(text("path"), write);
+  if (command == "locate") return services_.commands->Locate(text("path"), write);
   if (command == "check") {
     Json answer = services_.check();
     answer["done"] = true;
@@ -119,159 +114,25 @@ Status ControlServer::Handle(const Json& request, const Peer& peer, const Writer
     return {};
   }
   if (command == "ping") {
-    services_.cache->block_count();  // takes the lock that everything needs
+    services_.commands->Ping();
     write({{"done", true}});
     return {};
   }
   if (peer.uid != 0 && peer.uid != geteuid()) {
     return Error(ErrorKind::kPermission, "only root and the user of the daemon may do that");
   }
-  if (command == "warm") {
-    Status warmed = Error::Busy("too many caches are being warmed at once").Advice("try later");
-    if (++warming_ <= kMostWarming) warmed = Warm(text("path"), write);
-    --warming_;
-    return warmed;
+  if (services_.commands->Knows(command)) {
+    Status done = Error::Busy("too many jobs of the cache are under way").Advice("try later");
+    if (++jobs_ <= kMostJobs) done = services_.commands->Handle(request, write);
+    --jobs_;
+    return done;
   }
-  if (command == "evict") return Evict(text("path"), write);
   if (command == "unmount") {
     write({{"done", true}});
     services_.unmount();
     return {};
   }
   return Error::InvalidArgument("unknown command").Found(command);
-}
-
-Result<std::vector<std::shared_ptr<const DatasetView>>> ControlServer::DatasetsAt(
-    const std::string& path) {
-  std::vector<std::shared_ptr<const DatasetView>> found;
-  // The path itself or a directory above it.
-  for (std::string candidate = path;;) {
-    auto view = services_.registry->Get(candidate);
-    if (view.ok()) {
-      found.push_back(std::move(view).value());
-      return found;
-    }
-    if (view.error().kind() != ErrorKind::kNotFound) return view.error();
-    if (candidate.empty()) break;
-    const size_t slash = candidate.rfind('/');
-    candidate = slash == std::string::npos ? "" : candidate.substr(0, slash);
-  }
-  const Status collected = CollectBelow(path, 0, found);
-  if (!collected.ok() && collected.error().kind() != ErrorKind::kNotFound) return collected.error();
-  if (found.empty()) return Error::NotFound("there is no dataset here").In("/" + path);
-  return found;
-}
-
-Status ControlServer::CollectBelow(const std::string& path, int depth,
-                                   std::vector<std::shared_ptr<const DatasetView>>& found) {
-  if (depth > kDeepestDataset || stopping_) return {};
-  PENSTOCK_ASSIGN_OR_RETURN(const auto entries, services_.upstream->List(path));
-  for (const DirectoryEntry& entry : entries) {
-    if (entry.type != S_IFDIR || entry.name.starts_with('.')) continue;
-    const std::string below = path.empty() ? entry.name : path + "/" + entry.name;
-    auto view = services_.registry->Get(below);
-    if (view.ok()) {
-      found.push_back(std::move(view).value());
-    } else if (view.error().kind() == ErrorKind::kNotFound) {
-      PENSTOCK_RETURN_IF_ERROR(CollectBelow(below, depth + 1, found));
-    } else {
-      return view.error();
-    }
-  }
-  return {};
-}
-
-Status ControlServer::Warm(const std::string& path, const Writer& write) {
-  PENSTOCK_ASSIGN_OR_RETURN(const auto datasets, DatasetsAt(path));
-  struct Progress {
-    std::mutex mutex;
-    std::condition_variable changed;
-    size_t in_flight = 0;
-    uint64_t bytes = 0;
-    std::string failure;
-  };
-  auto progress = std::make_shared<Progress>();
-  uint64_t total = 0;
-  size_t blocks = 0;
-  for (const auto& dataset : datasets) {
-    for (const auto& block : dataset->blocks) {
-      total += block->file_bytes;
-      ++blocks;
-    }
-  }
-  const auto report = [&](uint64_t bytes) {
-    return write({{"bytes", bytes}, {"total_bytes", total}, {"blocks", blocks}});
-  };
-  std::unique_lock lock(progress->mutex);
-  for (const auto& dataset : datasets) {
-    for (const auto& block : dataset->blocks) {
-      while (progress->in_flight >= kBlocksInFlight && !stopping_) {
-        progress->changed.wait_for(lock, std::chrono::seconds(1));
-      }
-      if (stopping_) return Error::Cancelled("the daemon ends");
-      if (!progress->failure.empty()) break;
-      ++progress->in_flight;
-      const uint64_t bytes = progress->bytes;
-      lock.unlock();
-      if (!report(bytes)) return Error::Cancelled("the client has gone");
-      services_.cache->WhenComplete(services_.cache->Pin(block), kBlockPatience,
-                                    [progress, size = block->file_bytes](const Status& status) {
-                                      const std::lock_guard guard(progress->mutex);
-                                      --progress->in_flight;
-                                      if (status.ok()) {
-                                        progress->bytes += size;
-                                      } else if (progress->failure.empty()) {
-                                        progress->failure = status.error().ToString();
-                                      }
-                                      progress->changed.notify_all();
-                                    });
-      lock.lock();
-    }
-  }
-  while (progress->in_flight > 0 && !stopping_) {
-    progress->changed.wait_for(lock, std::chrono::seconds(1));
-  }
-  if (!progress->failure.empty()) {
-    return Error(ErrorKind::kIo, "the cache could not be warmed: " + progress->failure);
-  }
-  const uint64_t bytes = progress->bytes;
-  lock.unlock();
-  write({{"bytes", bytes}, {"total_bytes", total}, {"blocks", blocks}, {"done", true}});
-  return {};
-}
-
-Status ControlServer::Evict(const std::string& path, const Writer& write) {
-  PENSTOCK_ASSIGN_OR_RETURN(const auto datasets, DatasetsAt(path));
-  size_t evicted = 0;
-  size_t held = 0;
-  for (const auto& dataset : datasets) {
-    for (const auto& block : dataset->blocks) {
-      if (services_.cache->Evict(block->id)) {
-        ++evicted;
-      } else if (services_.cache->ResidencyOf(*block).residency != Residency::kAbsent) {
-        ++held;
-      }
-    }
-  }
-  write({{"evicted_blocks", evicted}, {"held_blocks", held}, {"done", true}});
-  return {};
-}
-
-Status ControlServer::Locate(const std::string& path, const Writer& write) {
-  PENSTOCK_ASSIGN_OR_RETURN(const auto datasets, DatasetsAt(path));
-  for (const auto& view : datasets) {
-    std::vector<NodeResidency> nodes{ResidencyHere(*services_.cache, *view, services_.node_name)};
-    if (services_.elsewhere) {
-      for (NodeResidency& node : services_.elsewhere(*view)) nodes.push_back(std::move(node));
-    }
-    // The path is the dataset, a directory above it, or something in it.
-    const bool inside = path.size() > view->path.size();
-    if (!write(LocateJson(*view, inside ? path : view->path, nodes))) {
-      return Error::Cancelled("the client has gone");
-    }
-  }
-  write({{"done", true}});
-  return {};
 }
 
 }  // namespace penstock::cachefs

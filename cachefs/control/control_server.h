@@ -11,24 +11,18 @@
 #include <thread>
 #include <vector>
 
-#include "cachefs/cache/block_cache.h"
-#include "cachefs/cache/dataset_registry.h"
-#include "cachefs/control/locate.h"
+#include "cachefs/cache/worker_pool.h"
+#include "cachefs/control/cache_commands.h"
 #include "cachefs/control/peer.h"
 #include "penstock/dataset/description.h"
 
 namespace penstock::cachefs {
 
 struct ControlServices {
-  std::shared_ptr<Upstream> upstream;
-  DatasetRegistry* registry = nullptr;
-  BlockCache* cache = nullptr;
+  CacheCommands* commands = nullptr;
   std::function<Json(const Json& request)> status;  // the whole answer to "status"
   std::function<Json()> check;                      // the whole answer to "check"; may take long
   std::function<void()> unmount;                    // begins the end of the daemon
-  std::string node_name = {};  // of this node among its peers; "": its host name
-  // What other nodes hold of a dataset; null where there are none.
-  std::function<std::vector<NodeResidency>(const DatasetView&)> elsewhere = nullptr;
 };
 
 class ControlServer {
@@ -52,25 +46,17 @@ class ControlServer {
   void Serve();
   void Converse(int socket);
   Status Handle(const Json& request, const Peer& peer, const Writer& write);
-  Status Warm(const std::string& path, const Writer& write);
-  Status Evict(const std::string& path, const Writer& write);
-  // One line per dataset.
-  Status Locate(const std::string& path, const Writer& write);
-  // The datasets at, above or below a path of the store.
-  Result<std::vector<std::shared_ptr<const DatasetView>>> DatasetsAt(const std::string& path);
-  Status CollectBelow(const std::string& path, int depth,
-                      std::vector<std::shared_ptr<const DatasetView>>& found);
 
   static constexpr int kMostConversations = 8;
   // So that the status is answered, and the daemon called alive, whatever is being warmed.
-  static constexpr int kMostWarming = kMostConversations - 3;
+  static constexpr int kMostJobs = kMostConversations - 3;
 
   const std::string socket_path_;
   const ControlServices services_;
   FileDescriptor listener_;
   FileDescriptor stop_;  // eventfd
   std::atomic<bool> stopping_{false};
-  std::atomic<int> warming_{0};
+  std::atomic<int> jobs_{0};
   std::thread thread_;
   WorkerPool workers_;
 };

@@ -25,6 +25,18 @@ bool IsOutdated(Node& node, const struct stat& status) {
          std::chrono::steady_clock::now() - node.shown_at > kFresh;
 }
 
+// The path is gone or stands for another state of the file.
+bool HasLostItsName(const Error& error) {
+  return error.system_errno() == ESTALE || error.kind() == ErrorKind::kNotFound;
+}
+
+// Whether the descriptor still gives the bytes of the state that `shown` is of. (Losing its name
+// changes the change time of a file, but not its bytes.)
+bool HasSameBytes(const struct stat& now, const struct stat& shown) {
+  return now.st_dev == shown.st_dev && now.st_ino == shown.st_ino && now.st_size == shown.st_size &&
+         now.st_mtim.tv_sec == shown.st_mtim.tv_sec && now.st_mtim.tv_nsec == shown.st_mtim.tv_nsec;
+}
+
 }  // namespace
 
 void Operations::Open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
@@ -41,13 +53,38 @@ void Operations::Open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
   }
   if (node->face) {
     OpenFaceFile(request, node, info);
-    return;
+  } else if (!node->block) {
+    OpenPlain(request, node, info);
+  } else if (node->block->is_block()) {
+    OpenCached(request, node, info, nullptr);
+  } else {
+    OpenSettled(request, node, info);
   }
-  if (node->block) {
-    OpenBlock(request, node, info);
-    return;
-  }
-  OpenPlain(request, node, info);
+}
+
+void Operations::OpenSettled(fuse_req_t request, const std::shared_ptr<Node>& node,
+                             fuse_file_info* info) {
+  WithStore(*services_.metadata_workers, request,
+            [this, node, reply = *info](const Pending& pending) mutable {
+              std::shared_ptr<UpstreamFile> file;
+              auto status = services_.upstream->Stat(node->path);
+              // What has not been fetched yet is read from this descriptor should the file lose
+              // its name.
+              if (status.ok() && !services_.cache->IsComplete(services_.cache->Pin(node->block))) {
+                auto opened = services_.upstream->Open(node->path);
+                status = opened.ok() ? (*opened)->Stat() : opened.error();
+                if (opened.ok()) file = *std::move(opened);
+              }
+              const fuse_req_t claimed = pending->Claim();
+              if (claimed == nullptr) return;
+              if (!status.ok()) {
+                fuse_reply_err(claimed, ErrnoOf(status.error(), node->path));
+              } else if (!(IdentityOf(*status) == node->block->identity)) {
+                fuse_reply_err(claimed, ESTALE);  // the kernel looks the name up again
+              } else {
+                OpenCached(claimed, node, &reply, std::move(file));
+              }
+            });
 }
 
 void Operations::OpenPlain(fuse_req_t request, const std::shared_ptr<Node>& node,
@@ -83,8 +120,8 @@ void Operations::OpenPlain(fuse_req_t request, const std::shared_ptr<Node>& node
             });
 }
 
-void Operations::OpenBlock(fuse_req_t request, const std::shared_ptr<Node>& node,
-                           fuse_file_info* info) {
+void Operations::OpenCached(fuse_req_t request, const std::shared_ptr<Node>& node,
+                            fuse_file_info* info, std::shared_ptr<UpstreamFile> file) {
   const ReplicaPin pin = services_.cache->Pin(node->block);
   services_.cache->Touch(pin);
   // Proving what an earlier daemon left is local work: begin before the first read.
@@ -92,6 +129,7 @@ void Operations::OpenBlock(fuse_req_t request, const std::shared_ptr<Node>& node
 
   auto handle = std::make_shared<OpenFileHandle>();
   handle->node = node;
+  handle->file = std::move(file);
   int32_t backing_id = 0;
   {
     const std::lock_guard lock(node->mutex);
@@ -112,8 +150,9 @@ void Operations::OpenBlock(fuse_req_t request, const std::shared_ptr<Node>& node
     }
   }
   LogOpen(request, *node, backing_id > 0 ? AccessMode::kPassthrough : AccessMode::kServed);
-  ++(handle->passthrough ? services_.counters->passthrough_opens
-                         : services_.counters->served_opens);
+  ++(!node->block->is_block() ? services_.counters->plain_opens
+     : handle->passthrough    ? services_.counters->passthrough_opens
+                              : services_.counters->served_opens);
   {
     const std::lock_guard lock(handles_mutex_);
     info->fh = next_handle_++;
@@ -178,7 +217,19 @@ void Operations::Read(fuse_req_t request, size_t size, off_t offset, fuse_file_i
     return;
   }
   const ReplicaPin pin = services_.cache->Pin(handle->node->block);
-  services_.cache->Read(pin, static_cast<uint64_t>(offset), size, reply);
+  if (handle->node->block->is_block()) {
+    services_.cache->Read(pin, static_cast<uint64_t>(offset), size, reply);
+    return;
+  }
+  services_.cache->Read(pin, static_cast<uint64_t>(offset), size,
+                        [this, request, handle, size, offset,
+                         reply](const Result<std::span<const std::byte>>& bytes) {
+                          if (!bytes.ok() && handle->file && HasLostItsName(bytes.error())) {
+                            ReadPlain(request, handle, size, offset);
+                          } else {
+                            reply(bytes);
+                          }
+                        });
 }
 
 void Operations::ReadPlain(fuse_req_t request, const std::shared_ptr<OpenFileHandle>& handle,
@@ -205,14 +256,25 @@ Result<size_t> Operations::ReadFromStore(OpenFileHandle& handle, uint64_t offset
     const std::lock_guard lock(handle.mutex);
     file = handle.file;
   }
+  Node& node = *handle.node;
+  struct stat shown {};
+  {
+    const std::lock_guard lock(node.mutex);
+    shown = node.shown;
+  }
   Result<size_t> read = file->Read(offset, destination);
+  if (read.ok() && node.block) {
+    // The node is one state of the file: its bytes or none.
+    PENSTOCK_ASSIGN_OR_RETURN(const struct stat now, file->Stat());
+    if (HasSameBytes(now, shown)) return read;
+    return Error::FromErrno(ESTALE, "the file was changed while it was open").In(node.path);
+  }
   if (read.ok()) return read;
   // A store that was away and has come back does not know the descriptor any more; the path may
-  // still name the same file.
-  const Node& node = *handle.node;
+  // still name the same file. (By its number alone, another one may have got that.)
   PENSTOCK_ASSIGN_OR_RETURN(file, services_.upstream->Open(node.path));
   PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, file->Stat());
-  if (status.st_ino != node.inode) return read;
+  if (!HasSameBytes(status, shown)) return read;
   {
     const std::lock_guard lock(handle.mutex);
     handle.file = file;

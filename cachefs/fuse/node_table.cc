@@ -44,6 +44,7 @@ std::shared_ptr<Node> NodeTable::Lookup(const std::string& path, const struct st
     node->face = face;
     node->device = status.st_dev;
     node->inode = status.st_ino;
+    node->shown = status;
     nodes_[node->id] = node;
   }
   ++node->lookups;

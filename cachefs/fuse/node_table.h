@@ -27,11 +27,13 @@ namespace penstock::cachefs {
 
 struct Node {
   uint64_t id = 0;
-  std::string path;                          // relative to the store
-  mode_t type = 0;                           // S_IFREG, S_IFDIR, ...
-  std::shared_ptr<const BlockSource> block;  // null for everything that is not a block
-  std::shared_ptr<const Face> face;          // null for everything that the store has itself
-  dev_t device = 0;                          // of the file in the store that the node stands for
+  std::string path;  // relative to the store
+  mode_t type = 0;   // S_IFREG, S_IFDIR, ...
+  // What the cache knows the file as; null for what is not cached: directories, links, files that
+  // are still being written.
+  std::shared_ptr<const BlockSource> block;
+  std::shared_ptr<const Face> face;  // null for everything that the store has itself
+  dev_t device = 0;                  // of the file in the store that the node stands for
   ino_t inode = 0;
 
   // How the node is open; guarded by `mutex`. The kernel takes one backing file per node and no
@@ -40,7 +42,7 @@ struct Node {
   int served_opens = 0;
   int passthrough_opens = 0;
   int32_t backing_id = 0;  // > 0 while passthrough_opens > 0
-  struct stat shown {};    // what the kernel was told last, of a file that is not a block
+  struct stat shown {};    // what the kernel was told last, of a file that is not a dataset's block
   std::chrono::steady_clock::time_point shown_at;
 
  private:

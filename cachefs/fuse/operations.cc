@@ -22,11 +22,16 @@ std::string Join(const std::string& directory, std::string_view name) {
 // dataset promises.
 // Of a file that lost its name to another one, while it is still open, those that it had.
 struct stat Shown(struct stat status, Node& node) {
-  if (node.block) {
+  if (node.block && node.block->is_block()) {
     status.st_size = static_cast<off_t>(node.block->file_bytes);
     return status;
   }
   const std::lock_guard lock(node.mutex);
+  if (node.block) {
+    // The node is one state of the file; another one gets another node.
+    if (IdentityOf(status) == node.block->identity) node.shown = status;
+    return node.shown;
+  }
   if (S_ISREG(node.type) && (node.device != status.st_dev || node.inode != status.st_ino)) {
     return node.shown;
   }
@@ -36,6 +41,14 @@ struct stat Shown(struct stat status, Node& node) {
 }
 
 }  // namespace
+
+std::shared_ptr<const BlockSource> Operations::SourceOfFile(const std::string& path,
+                                                            const struct stat& status) const {
+  if (status.st_size == 0 || !IsSettled(status, services_.settle_time)) return nullptr;
+  auto source = MakeFileSource(path, IdentityOf(status));
+  services_.cache->Supersede(*source);
+  return source;
+}
 
 Operations::Operations(const OperationsServices& services) : services_(services), notifier_(1) {}
 
@@ -83,7 +96,10 @@ void Operations::Lookup(fuse_req_t request, fuse_ino_t parent, const char* name)
     if (LookupFace(pending, directory->path, name)) return;
     const auto status = services_.upstream->Stat(path);
     Result<std::shared_ptr<const BlockSource>> block = std::shared_ptr<const BlockSource>();
-    if (status.ok() && S_ISREG(status->st_mode)) block = services_.registry->BlockAt(path);
+    if (status.ok() && S_ISREG(status->st_mode)) {
+      block = services_.registry->BlockAt(path);
+      if (block.ok() && *block == nullptr) block = SourceOfFile(path, *status);
+    }
     const fuse_req_t claimed = pending->Claim();
     if (claimed == nullptr) return;
     if (!status.ok() || !block.ok()) {

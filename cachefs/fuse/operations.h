@@ -45,6 +45,7 @@ struct OperationsServices {
   KernelChannel* channel = nullptr;
   AccessLog* access_log = nullptr;  // or none
   std::chrono::milliseconds upstream_timeout{30'000};
+  std::chrono::milliseconds settle_time{10'000};
   std::string lease_socket;
   std::string control_socket;
 };
@@ -85,7 +86,8 @@ class Operations {
   struct OpenFileHandle {
     std::shared_ptr<Node> node;
     ReplicaPin pin;  // held by passthrough opens only
-    // Of a file that is not a block; opened anew where the store has been away.
+    // Of a file that is not a block; opened anew where the store has been away. Null where the
+    // cache had all of it when it was opened.
     std::mutex mutex;
     std::shared_ptr<UpstreamFile> file;
     std::unique_ptr<OpenFace> face;
@@ -95,7 +97,14 @@ class Operations {
 
   // Runs `work` on a worker; the request is answered with EIO when the deadline comes first.
   void WithStore(WorkerPool& workers, fuse_req_t request, std::function<void(const Pending&)> work);
-  void OpenBlock(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
+  // An ordinary file as a source for the cache; null while it may still be being written.
+  std::shared_ptr<const BlockSource> SourceOfFile(const std::string& path,
+                                                  const struct stat& status) const;
+  // A file in the state of the node, if it is still in that state.
+  void OpenSettled(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
+  // `file`: of an ordinary file, for what the cache cannot fetch; may be null.
+  void OpenCached(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info,
+                  std::shared_ptr<UpstreamFile> file);
   // Makes the open pass through where the node and the kernel allow it; node->mutex is held.
   int32_t TryPassthrough(fuse_req_t request, Node& node, const ReplicaPin& pin);
   // face_operations.cc. False: the name is no face, and the request is still to be answered.

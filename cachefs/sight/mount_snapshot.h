@@ -37,9 +37,13 @@ struct MountSnapshot {
   std::string read_only_view_reason;
   uint64_t cached_bytes = 0;
   uint64_t cached_blocks = 0;
+  FileResidency other_files;
   bool inventory_done = false;
   std::optional<uint64_t> limit_bytes;
   uint64_t reserve_bytes = 0;
+  uint64_t reserve_files = 0;
+  uint64_t pins = 0;
+  Json scrub;  // Scrubber::Describe
   uint64_t disk_bytes = 0;
   uint64_t disk_available_bytes = 0;
   double upstream_timeout_seconds = 0;

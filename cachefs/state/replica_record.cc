@@ -97,6 +97,9 @@ std::string EncodeRecord(const ReplicaRecord& record) {
   PutNumber(out, record.identity.size);
   PutSigned(out, record.identity.mtime_ns);
   PutSigned(out, record.identity.ctime_ns);
+  PutText(out, record.boot);
+  PutNumber(out, record.checksums.size());
+  for (const uint64_t checksum : record.checksums) PutNumber(out, checksum);
   return out;
 }
 
@@ -115,6 +118,9 @@ std::optional<ReplicaRecord> DecodeRecord(std::string_view bytes) {
   record.identity.size = reader.Number();
   record.identity.mtime_ns = reader.Signed();
   record.identity.ctime_ns = reader.Signed();
+  record.boot = reader.Text();
+  const uint64_t count = reader.Number();
+  for (uint64_t i = 0; i < count && reader.ok; ++i) record.checksums.push_back(reader.Number());
   if (!reader.ok) return std::nullopt;
   return record;
 }

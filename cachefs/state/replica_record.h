@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "penstock/base/file.h"
 
@@ -25,6 +26,10 @@ struct ReplicaRecord {
   bool complete = false;
   std::string extents;    // ExtentMap::ToHex
   FileIdentity identity;  // of the replica file when the record was written
+  // Of ordinary files only: the hashes of the extents that are there, in order; and when the
+  // machine was started (boot_id), as nothing waits for their bytes to reach the disk.
+  std::vector<uint64_t> checksums = {};
+  std::string boot = {};
 };
 
 std::string EncodeRecord(const ReplicaRecord& record);

@@ -23,9 +23,11 @@ class FaultyUpstream final : public Upstream {
  public:
   enum class Fault { kNone, kWrongByte, kShort, kIoError, kStall };
 
+  // Whatever was there is replaced; the state of the file is another one then.
   void AddFile(const std::string& path, std::vector<std::byte> bytes) {
     const std::lock_guard lock(mutex_);
     files_[path] = std::move(bytes);
+    ++states_[path];
   }
   // What the n-th read (counted from 0 over all files) meets.
   void SetFault(std::function<Fault(int read)> fault) {
@@ -47,6 +49,7 @@ class FaultyUpstream final : public Upstream {
     if (file == files_.end()) return Error::NotFound("no such file").In(path);
     status.st_mode = S_IFREG | 0444;
     status.st_size = static_cast<off_t>(file->second.size());
+    status.st_mtim.tv_sec = status.st_ctim.tv_sec = states_[path];
     return status;
   }
   Result<std::vector<DirectoryEntry>> List(const std::string& path) override {
@@ -96,6 +99,7 @@ class FaultyUpstream final : public Upstream {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, std::vector<std::byte>> files_;
+  std::map<std::string, time_t> states_;
   std::function<Fault(int)> fault_;
   bool stall_over_ = false;
   std::atomic<int> reads_{0};

@@ -31,7 +31,9 @@ class Mount:
         self.penstock = penstock
         self.store = store  # a directory, or an address
         self.point, self.cache = map(pathlib.Path, (point, cache))
-        self.options = options
+        # Files other than blocks are read through, however old the test's store is by then, unless
+        # the test is about them.
+        self.options = options if "--settle-time" in options else (*options, "--settle-time", 86400)
         self.point.mkdir(exist_ok=True)
 
     def start(self):

@@ -38,6 +38,9 @@ struct MountArguments {
   std::string reserve = "10%";
   double upstream_timeout = 30;
   double peer_timeout = 2;
+  double settle_time = 10;
+  std::string scrub_rate = "50M";
+  std::string scrub_every = "30d";
   bool foreground = false;
   bool no_passthrough = false;
   bool no_faces = false;
@@ -81,6 +84,10 @@ Result<cachefs::MountOptions> MakeOptions(const MountArguments& arguments) {
       std::chrono::milliseconds(static_cast<int64_t>(arguments.upstream_timeout * 1000));
   options.peers.silence =
       std::chrono::milliseconds(static_cast<int64_t>(arguments.peer_timeout * 1000));
+  PENSTOCK_ASSIGN_OR_RETURN(options.scrub.bytes_per_second, ParseBytes(arguments.scrub_rate));
+  PENSTOCK_ASSIGN_OR_RETURN(options.scrub.every, ParseDuration(arguments.scrub_every));
+  options.settle_time =
+      std::chrono::milliseconds(static_cast<int64_t>(arguments.settle_time * 1000));
   return cachefs::CheckMountOptions(options);
 }
 
@@ -316,6 +323,20 @@ void AddMount(CLI::App& app, CommandContext& context) {
       ->capture_default_str();
   AddUpstreamOptions(*command, arguments->options.upstream);
   AddPeerOptions(*command, *arguments);
+  command
+      ->add_option("--settle-time", arguments->settle_time,
+                   "Seconds that a file other than a block must have been left alone before it is "
+                   "kept in the cache")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
+  command
+      ->add_option("--scrub-rate", arguments->scrub_rate,
+                   "Most bytes per second that a scrub reads, such as 50M; 0: no limit")
+      ->capture_default_str();
+  command
+      ->add_option("--scrub-every", arguments->scrub_every,
+                   "Time from the begin of one scrub to the next, such as 4w; 0: on demand")
+      ->capture_default_str();
   command->add_flag("--no-passthrough", arguments->no_passthrough,
                     "Serve complete blocks by the daemon instead of the kernel");
   command->add_flag("--no-faces", arguments->no_faces,

@@ -1,4 +1,4 @@
-// penstock status, warm, evict: talking to the daemon of a mount.
+// penstock status, evict: talking to the daemon of a mount.
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -16,7 +16,6 @@
 
 #include "penstock/cachefs/control.h"
 #include "tools/penstock/commands.h"
-#include "tools/penstock/progress_display.h"
 #include "tools/penstock/status_view.h"
 #include "tools/penstock/text_table.h"
 
@@ -142,29 +141,6 @@ int ShowStatus(StatusArguments arguments, const std::stop_token& stop) {
   return kExitDone;
 }
 
-int Warm(const std::vector<std::string>& paths, bool json) {
-  for (const std::string& path : paths) {
-    const auto address = FindControlSocket(path);
-    if (!address.ok()) return ReportError(address.error());
-    const auto display = MakeProgressDisplay(ChooseProgressStyle(json));
-    bool begun = false;
-    uint64_t shown = 0;
-    const auto advance = [&](const Json& line) {
-      if (!begun) display->Begin("warm " + path, line.value("total_bytes", uint64_t{0}));
-      begun = true;
-      const uint64_t bytes = line.value("bytes", uint64_t{0});
-      if (bytes > shown) display->Advance(bytes - shown);
-      shown = bytes;
-    };
-    const auto answer = AskDaemon(address->socket,
-                                  {{"command", "warm"}, {"path", address->path_in_store}}, advance);
-    if (answer.ok()) advance(*answer);
-    if (begun) display->End();
-    if (!answer.ok()) return ReportError(answer.error());
-  }
-  return kExitDone;
-}
-
 int Evict(const std::vector<std::string>& paths) {
   for (const std::string& path : paths) {
     const auto address = FindControlSocket(path);
@@ -172,15 +148,15 @@ int Evict(const std::vector<std::string>& paths) {
     const auto answer = AskDaemon(
         address->socket, {{"command", "evict"}, {"path", address->path_in_store}}, nullptr);
     if (!answer.ok()) return ReportError(answer.error());
-    fmt::print("{}: {} blocks evicted, {} in use and kept\n", path,
-               answer->value("evicted_blocks", 0), answer->value("held_blocks", 0));
+    fmt::print("{}: {} blocks and {} other files evicted, {} in use and kept\n", path,
+               answer->value("evicted_blocks", 0), answer->value("evicted_files", 0),
+               answer->value("held_blocks", 0) + answer->value("held_files", 0));
   }
   return kExitDone;
 }
 
 struct Arguments {
   std::vector<std::string> paths;
-  bool json = false;
 };
 
 void AddStatus(CLI::App& app, CommandContext& context) {
@@ -209,28 +185,16 @@ void AddStatus(CLI::App& app, CommandContext& context) {
   });
 }
 
-void AddWarm(CLI::App& app, CommandContext& context) {
-  auto arguments = std::make_shared<Arguments>();
-  CLI::App* const command =
-      app.add_subcommand("warm", "fetch the blocks of datasets into the cache, completely");
-  command->add_option("PATH", arguments->paths, "Datasets, or directories above them, on the mount")
-      ->required();
-  command->add_flag("--json", arguments->json, "Print progress as JSON");
-  command->callback(
-      [arguments, &context] { context.exit_status = Warm(arguments->paths, arguments->json); });
-}
-
 void AddEvict(CLI::App& app, CommandContext& context) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* const command =
-      app.add_subcommand("evict", "remove the blocks of datasets from the cache");
+      app.add_subcommand("evict", "remove datasets and other files from the cache");
   command->add_option("PATH", arguments->paths, "Datasets, or directories above them, on the mount")
       ->required();
   command->callback([arguments, &context] { context.exit_status = Evict(arguments->paths); });
 }
 
 const CommandRegistration kStatus(&AddStatus);
-const CommandRegistration kWarm(&AddWarm);
 const CommandRegistration kEvict(&AddEvict);
 
 }  // namespace

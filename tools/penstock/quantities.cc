@@ -59,6 +59,43 @@ Result<uint64_t> ParseBytes(std::string_view text) {
   return number << shift;
 }
 
+Result<std::chrono::seconds> ParseDuration(std::string_view text) {
+  const auto refuse = [text] {
+    return Error::InvalidArgument(fmt::format("'{}' is not a duration", text))
+        .Expected("a number with s, m, h, d or w, such as 12h or 7d");
+  };
+  static constexpr std::array<std::pair<char, int64_t>, 5> kUnits = {
+      {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}}};
+  int64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, problem] = std::from_chars(text.data(), end, number);
+  if (problem != std::errc() || number < 0 || end - rest > 1) return refuse();
+  if (rest == end) return std::chrono::seconds(number);
+  for (const auto& [letter, seconds] : kUnits) {
+    if (*rest != letter) continue;
+    if (number > std::numeric_limits<int32_t>::max()) return refuse();
+    return std::chrono::seconds(number * seconds);
+  }
+  return refuse();
+}
+
+Result<std::pair<int64_t, int64_t>> ParseRange(std::string_view text) {
+  const auto refuse = [text] {
+    return Error::InvalidArgument(fmt::format("'{}' is not a range", text))
+        .Expected("FIRST-LAST or one number, such as 0-15");
+  };
+  const char* const end = text.data() + text.size();
+  std::pair<int64_t, int64_t> range;
+  const auto first = std::from_chars(text.data(), end, range.first);
+  if (first.ec != std::errc() || range.first < 0) return refuse();
+  range.second = range.first;
+  if (first.ptr == end) return range;
+  if (*first.ptr != '-') return refuse();
+  const auto last = std::from_chars(first.ptr + 1, end, range.second);
+  if (last.ec != std::errc() || last.ptr != end || range.second < range.first) return refuse();
+  return range;
+}
+
 Result<std::pair<int64_t, int64_t>> ParsePair(std::string_view text) {
   const auto refuse = [text] {
     return Error::InvalidArgument(fmt::format("'{}' is not a shape", text))

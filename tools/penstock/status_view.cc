@@ -141,6 +141,18 @@ void AddDatasets(const Json& status, Lines& lines) {
   }
 }
 
+std::string DescribeScrub(const Json& scrub) {
+  if (!scrub.is_object()) return "-";
+  const std::string state = scrub.value("state", "");
+  const Json& pass = scrub["pass"];
+  if (!pass.is_object()) return state + ", none so far";
+  const auto number = [&](const char* key) { return pass.value(key, uint64_t{0}); };
+  return fmt::format("{}; pass {}: {} of {} read, {} extents damaged, {} mended", state,
+                     number("number"), FormatBytes(number("bytes")),
+                     FormatBytes(scrub.value("total_bytes", uint64_t{0})),
+                     number("damaged_extents"), number("healed_extents"));
+}
+
 }  // namespace
 
 Json RatesBetween(const Json& before, const Json& after) {
@@ -177,8 +189,9 @@ std::string StatusText(const Json& status, const Json& rates) {
   lines.Add("read-only view", YesOrWhyNot(status, "read_only_view", "read_only_view_reason"));
   lines.Add(
       "cached",
-      fmt::format("{} in {} blocks{}", bytes("cached_bytes"),
+      fmt::format("{} in {} blocks and {} other files{}", bytes("cached_bytes"),
                   status.value("cached_blocks", uint64_t{0}),
+                  status["other_files"].value("files", uint64_t{0}),
                   status.value("inventory_done", true) ? "" : " (still listing the directory)"));
   lines.Add("limit", fmt::format("{}, {} of the disk left free; {} of {} are free",
                                  status["limit_bytes"].is_number() ? bytes("limit_bytes") : "none",
@@ -197,12 +210,16 @@ std::string StatusText(const Json& status, const Json& rates) {
   lines.Add("served bytes",
             fmt::format("{} from the cache, {} waited for the store",
                         FormatBytes(count("hit_bytes")), FormatBytes(count("missed_bytes"))));
-  lines.Add("fetched", FormatBytes(count("fetched_bytes")));
+  lines.Add("fetched",
+            fmt::format("{} of blocks, {} of other files", FormatBytes(count("fetched_bytes")),
+                        FormatBytes(count("fetched_file_bytes"))));
   lines.Add("store reads", DescribeLatency(status["latency"]["upstream_read"]));
   lines.Add("store metadata", DescribeLatency(status["latency"]["upstream_metadata"]));
   AddRates(rates, lines);
   lines.Add("verified again", FormatBytes(count("reverified_bytes")));
-  lines.Add("evicted", fmt::format("{} blocks", count("evicted_blocks")));
+  lines.Add("evicted", fmt::format("{} blocks, {} other files", count("evicted_blocks"),
+                                   count("evicted_files")));
+  lines.Add("scrub", DescribeScrub(status["scrub"]));
   lines.Add("not kept",
             fmt::format("{} extents (no room or a cache error)", count("uncached_extents")));
   lines.Add("failures",

@@ -1,10 +1,10 @@
 // Talking to the daemon of a mount: the control socket.
 //
-// A request is one line of JSON {"command": "status" | "check" | "locate" | "ping" | "warm" | "evict" |
-// "unmount", ...}; the answer is one or more lines of JSON, the last with "done": true or "error":
-// text. Anybody may ask for the status, where blocks are and whether the daemon is alive; the rest
-// is for root and the user of the daemon. "status" takes "datasets": N, to be told of the N that
-// take most room only.
+// A request is one line of JSON {"command": "status" | "check" | "locate" | "ping" | "warm" |
+// "evict" | "pin" | "unpin" | "pins" | "quota" | "scrub" | "unmount", ...}; the answer is one or
+// more lines of JSON, the last with "done": true or "error": text. Anybody may ask for the status,
+// where blocks are and whether the daemon is alive; the rest is for root and the user of the
+// daemon. "status" takes "datasets": N, to be told of the N that take most room only.
 
 #ifndef PENSTOCK_CACHEFS_CONTROL_H_
 #define PENSTOCK_CACHEFS_CONTROL_H_
@@ -12,6 +12,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <stop_token>
 #include <string>
 
 #include "penstock/base/result.h"
@@ -34,9 +35,11 @@ Result<ControlAddress> FindControlSocket(const std::filesystem::path& path);
 
 // Sends the request and calls `progress` for every line but the last, which is the result. An
 // answer with "error" becomes an Error. A daemon that says nothing for `patience` is kTimeout.
+// kCancelled once `stop` is requested and a line or a signal has come; the daemon ends the job.
 Result<Json> AskDaemon(const std::filesystem::path& socket, const Json& request,
                        const std::function<void(const Json&)>& progress,
-                       std::chrono::milliseconds patience = std::chrono::minutes(2));
+                       std::chrono::milliseconds patience = std::chrono::minutes(2),
+                       const std::stop_token& stop = {});
 
 }  // namespace penstock::cachefs
 

@@ -15,7 +15,7 @@
 
 namespace penstock::cachefs {
 
-// Disk space to be left free: bytes, or a part of the disk.
+// Disk space to be left free: bytes, or a part of the disk and of its inodes.
 struct SpaceReserve {
   uint64_t bytes = 0;
   double percent = 10;
@@ -39,6 +39,12 @@ struct PeerOptions {
   std::chrono::milliseconds silence{2'000};  // after which a peer is taken to be dead
 };
 
+// Reading the replicas again from the disk, to find what the disk has lost.
+struct ScrubOptions {
+  uint64_t bytes_per_second = uint64_t{50} << 20;           // 0: as fast as the disk
+  std::chrono::seconds every{std::chrono::hours(24 * 30)};  // from begin to begin; 0: on demand
+};
+
 struct MountOptions {
   std::string store;         // a directory, or an address that MakeUpstream takes
   UpstreamOptions upstream;  // its timeout is upstream_timeout
@@ -47,6 +53,10 @@ struct MountOptions {
   uint64_t cache_bytes = UINT64_MAX;
   SpaceReserve reserve;
   std::chrono::milliseconds upstream_timeout{30'000};
+  // A file that is no block and changed less than this ago is read through to the store and not
+  // kept: it may still be being written.
+  std::chrono::milliseconds settle_time{10'000};
+  ScrubOptions scrub;
   bool passthrough = true;
   bool faces = true;  // each dataset also shows contiguous files (docs/cachefs.md)
   int fetch_threads = 4;

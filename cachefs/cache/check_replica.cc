@@ -1,0 +1,148 @@
+// The part of BlockCache that looks whether the disk still has what was written to it.
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <future>
+
+#include "cachefs/cache/block_cache.h"
+#include "penstock/base/aligned_buffer.h"
+#include "penstock/dataset/checksum.h"
+
+namespace penstock::cachefs {
+
+namespace {
+
+// A descriptor with O_DIRECT takes whole pages only, also at the end of the file.
+Status ReadExtent(int fd, uint64_t offset, std::span<std::byte> whole, uint64_t bytes,
+                  const std::filesystem::path& path) {
+  PENSTOCK_ASSIGN_OR_RETURN(const size_t count, ReadSome(fd, offset, whole, path));
+  if (count >= bytes) return {};
+  return Error::Corrupt("the replica is shorter than it was").In(path.string());
+}
+
+}  // namespace
+
+Result<ReplicaCheck> BlockCache::CheckReplica(const std::shared_ptr<const BlockSource>& source,
+                                              const std::function<bool(uint64_t bytes)>& go_on) {
+  const ReplicaPin replica = Pin(source);
+  PENSTOCK_ASSIGN_OR_RETURN(AlignedBuffer buffer, AlignedBuffer::Allocate(kExtentBytes));
+  ReplicaCheck check;
+  for (int64_t extent = 0; extent < source->extent_count(); ++extent) {
+    {
+      const std::lock_guard lock(replica->mutex);
+      if (replica->extents.Get(extent) != ExtentState::kPresent) continue;
+    }
+    const auto damage = CheckExtent(replica, extent, buffer.span());
+    check.checked_bytes += source->extent_bytes(extent);
+    if (damage) {
+      counters_.damaged_cache_extents++;
+      if (damage->found) {
+        const Status kept = directory_.KeepEvidence(
+            source->id, extent, buffer.span().first(source->extent_bytes(extent)));
+        if (!kept.ok()) spdlog::warn("{}", kept.error().ToString());
+      }
+      check.damaged.push_back(*damage);
+    }
+    if (!go_on(source->extent_bytes(extent))) return Error::Cancelled("the check was stopped");
+  }
+  if (!check.damaged.empty()) PENSTOCK_RETURN_IF_ERROR(Heal(replica, check, buffer.span()));
+  return check;
+}
+
+std::optional<ReplicaCheck::Damage> BlockCache::CheckExtent(const ReplicaPin& replica,
+                                                            int64_t extent,
+                                                            std::span<std::byte> buffer) {
+  const BlockSource& source = *replica->source;
+  ReplicaCheck::Damage damage{.extent = extent};
+  {
+    const std::lock_guard lock(replica->mutex);
+    damage.expected = replica->ChecksumOf(extent).value_or(0);
+  }
+  const std::filesystem::path path = directory_.BlockPath(source.id);
+  const uint64_t offset = source.extent_start(extent);
+  const auto file = directory_.OpenForChecking(source.id);
+  if (file.ok()) {
+    // What has been written lately is not on the disk yet; that is not damage. (Without O_DIRECT
+    // the pages must go first.)
+    fdatasync(file->get());
+    posix_fadvise(file->get(), static_cast<off_t>(offset),
+                  static_cast<off_t>(source.extent_bytes(extent)), POSIX_FADV_DONTNEED);
+    if (ReadExtent(file->get(), offset, buffer, source.extent_bytes(extent), path).ok()) {
+      damage.found = HashExtent(buffer.first(source.extent_bytes(extent)));
+      if (*damage.found == damage.expected) return std::nullopt;
+    }
+  }
+  return damage;
+}
+
+Status BlockCache::Heal(const ReplicaPin& replica, ReplicaCheck& check,
+                        std::span<std::byte> buffer) {
+  const BlockSource& source = *replica->source;
+  for (const auto& damage : check.damaged) {
+    DistrustExtent(replica, damage.extent,
+                   damage.found ? fmt::format("XXH3 {:016x} on the disk, {:016x} expected",
+                                              *damage.found, damage.expected)
+                                : "the disk does not give the bytes");
+  }
+  const auto fill = [&]() -> Status {
+    auto promise = std::make_shared<std::promise<Status>>();
+    auto filled = promise->get_future();
+    WhenComplete(replica, options_.upstream_timeout * 4,
+                 [promise](const Status& status) { promise->set_value(status); });
+    return filled.get();
+  };
+  // In its place first. Where the disk cannot keep the bytes there, in another one.
+  Status filled = fill();
+  const auto is_sound = [&](ReplicaCheck::Damage& damage) {
+    if (!damage.healed) damage.healed = !CheckExtent(replica, damage.extent, buffer).has_value();
+    return damage.healed;
+  };
+  if (filled.ok() && !std::ranges::all_of(check.damaged, is_sound)) {
+    PENSTOCK_RETURN_IF_ERROR(Quarantine(replica));
+    check.quarantined = true;
+    filled = fill();
+    if (filled.ok()) std::ranges::for_each(check.damaged, is_sound);
+  }
+  check.healed_extents = std::ranges::count_if(
+      check.damaged, [](const ReplicaCheck::Damage& damage) { return damage.healed; });
+  counters_.healed_cache_extents += static_cast<uint64_t>(check.healed_extents);
+  if (!filled.ok()) {
+    // The damaged extents are absent now and will be fetched when somebody wants them.
+    spdlog::error("{}: the local replica is damaged and cannot be mended now: {}", source.path,
+                  filled.error().ToString());
+  }
+  return {};
+}
+
+Status BlockCache::Quarantine(const ReplicaPin& replica) {
+  const BlockSource& source = *replica->source;
+  counters_.quarantined_replicas++;
+  spdlog::error("{}: the local replica cannot be mended where it lies; it is put into quarantine",
+                source.path);
+  const std::lock_guard cache_lock(mutex_);
+  const std::lock_guard lock(replica->mutex);
+  PENSTOCK_RETURN_IF_ERROR(store_.Remove(source.id));
+  PENSTOCK_RETURN_IF_ERROR(directory_.Quarantine(source.id));
+  replica->extents = ExtentMap(source.extent_count());
+  replica->file = nullptr;
+  replica->writable = false;
+  replica->complete = false;
+  SetBytesLocked(source.id, 0);
+  return {};
+}
+
+std::vector<HeldReplica> BlockCache::Everything() const {
+  std::vector<HeldReplica> everything;
+  {
+    const std::lock_guard lock(mutex_);
+    everything = holdings_.Everything();
+  }
+  std::ranges::sort(everything, {}, &HeldReplica::id);
+  return everything;
+}
+
+}  // namespace penstock::cachefs

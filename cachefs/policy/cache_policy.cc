@@ -1,0 +1,194 @@
+#include "cachefs/policy/cache_policy.h"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "cachefs/cache/block_source.h"
+#include "penstock/base/file.h"
+
+namespace penstock::cachefs {
+
+namespace {
+
+constexpr uint64_t kMostPolicyBytes = uint64_t{16} << 20;
+
+int64_t Now() {
+  return std::chrono::duration_cast<std::chrono::seconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+bool HasExpired(const KeepPin& pin, int64_t now) { return pin.expires && *pin.expires <= now; }
+
+bool Matches(const std::string& pattern, std::string_view path) {
+  if (pattern.find_first_of("*?[") != std::string::npos) {
+    return fnmatch(pattern.c_str(), std::string(path).c_str(), 0) == 0;
+  }
+  if (pattern == "/") return true;
+  return path.starts_with(pattern) &&
+         (path.size() == pattern.size() || path[pattern.size()] == '/');
+}
+
+KeepPin PinFromJson(const Json& json) {
+  KeepPin pin;
+  json.at("number").get_to(pin.number);
+  json.at("pattern").get_to(pin.pattern);
+  if (json.contains("first_block")) {
+    pin.blocks = {json.at("first_block").get<int64_t>(), json.at("last_block").get<int64_t>()};
+  }
+  json.at("owner").get_to(pin.owner);
+  json.at("reason").get_to(pin.reason);
+  json.at("created").get_to(pin.created);
+  if (json.contains("expires")) pin.expires = json.at("expires").get<int64_t>();
+  return pin;
+}
+
+Json BoundToJson(uint64_t bytes) { return bytes == UINT64_MAX ? Json() : Json(bytes); }
+
+uint64_t BoundFromJson(const Json& json) {
+  return json.is_null() ? UINT64_MAX : json.get<uint64_t>();
+}
+
+}  // namespace
+
+Json ToJson(const KeepPin& pin) {
+  Json json = {{"number", pin.number},
+               {"pattern", pin.pattern},
+               {"owner", pin.owner},
+               {"reason", pin.reason},
+               {"created", pin.created}};
+  if (pin.blocks) {
+    json["first_block"] = pin.blocks->first;
+    json["last_block"] = pin.blocks->second;
+  }
+  if (pin.expires) json["expires"] = *pin.expires;
+  return json;
+}
+
+Result<std::unique_ptr<CachePolicy>> CachePolicy::Load(const std::filesystem::path& file) {
+  std::unique_ptr<CachePolicy> policy(new CachePolicy(file));
+  std::error_code failure;
+  if (!std::filesystem::exists(file, failure)) return policy;
+  PENSTOCK_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(file, kMostPolicyBytes));
+  try {
+    const Json json = Json::parse(text);
+    json.at("next_number").get_to(policy->next_number_);
+    for (const Json& pin : json.at("pins")) policy->pins_.push_back(PinFromJson(pin));
+    for (const auto& [folder, quota] : json.at("quotas").items()) {
+      policy->quotas_[folder] = {.soft_bytes = BoundFromJson(quota.at("soft_bytes")),
+                                 .hard_bytes = BoundFromJson(quota.at("hard_bytes"))};
+    }
+  } catch (const Json::exception& problem) {
+    return Error::Corrupt("the pins and quotas of the cache cannot be read")
+        .In(file.string())
+        .Found(problem.what())
+        .Advice("mend the file, or move it away and pin again");
+  }
+  return policy;
+}
+
+Status CachePolicy::SaveLocked() const {
+  Json pins = Json::array();
+  for (const KeepPin& pin : pins_) pins.push_back(ToJson(pin));
+  Json quotas = Json::object();
+  for (const auto& [folder, quota] : quotas_) {
+    quotas[folder] = {{"soft_bytes", BoundToJson(quota.soft_bytes)},
+                      {"hard_bytes", BoundToJson(quota.hard_bytes)}};
+  }
+  const Json json = {
+      {"next_number", next_number_}, {"pins", std::move(pins)}, {"quotas", std::move(quotas)}};
+  return WriteFileAtomically(file_, json.dump(1, ' ', false, Json::error_handler_t::replace));
+}
+
+Result<KeepPin> CachePolicy::Add(KeepPin pin) {
+  if (pin.pattern.empty()) return Error::InvalidArgument("a pin needs a path");
+  if (pin.blocks && (pin.blocks->first < 0 || pin.blocks->second < pin.blocks->first)) {
+    return Error::InvalidArgument("this is no range of blocks")
+        .Expected("FIRST-LAST")
+        .Found(fmt::format("{}-{}", pin.blocks->first, pin.blocks->second));
+  }
+  const int64_t now = Now();
+  if (HasExpired(pin, now)) return Error::InvalidArgument("the pin would have expired already");
+  const std::lock_guard lock(mutex_);
+  std::erase_if(pins_, [now](const KeepPin& known) { return HasExpired(known, now); });
+  pin.number = next_number_++;
+  pin.created = now;
+  pins_.push_back(pin);
+  if (Status saved = SaveLocked(); !saved.ok()) {
+    pins_.pop_back();
+    return saved.error();
+  }
+  return pin;
+}
+
+Result<size_t> CachePolicy::Remove(std::optional<int64_t> number, const std::string& pattern) {
+  const std::lock_guard lock(mutex_);
+  std::vector<KeepPin> before = pins_;
+  const size_t removed = std::erase_if(pins_, [&](const KeepPin& pin) {
+    return number ? pin.number == *number : pin.pattern == pattern;
+  });
+  if (removed == 0) return removed;
+  if (Status saved = SaveLocked(); !saved.ok()) {
+    pins_ = std::move(before);
+    return saved.error();
+  }
+  return removed;
+}
+
+std::vector<KeepPin> CachePolicy::Pins() const {
+  const int64_t now = Now();
+  const std::lock_guard lock(mutex_);
+  std::vector<KeepPin> pins;
+  std::ranges::copy_if(pins_, std::back_inserter(pins),
+                       [now](const KeepPin& pin) { return !HasExpired(pin, now); });
+  return pins;
+}
+
+bool CachePolicy::IsKept(std::string_view dataset, int64_t block) const {
+  const std::lock_guard lock(mutex_);
+  if (pins_.empty()) return false;
+  const int64_t now = Now();
+  return std::ranges::any_of(pins_, [&](const KeepPin& pin) {
+    if (HasExpired(pin, now)) return false;
+    if (pin.blocks && (block < pin.blocks->first || block > pin.blocks->second)) return false;
+    return Matches(pin.pattern, dataset);
+  });
+}
+
+Status CachePolicy::SetQuota(const std::string& folder, FolderQuota quota) {
+  if (folder.empty() || folder.find('/') != std::string::npos) {
+    return Error::InvalidArgument("a quota is for a top-level folder of the store").Found(folder);
+  }
+  if (quota.soft_bytes != UINT64_MAX && quota.soft_bytes > quota.hard_bytes) {
+    return Error::InvalidArgument("the soft quota is above the hard one")
+        .Found(fmt::format("{} and {} bytes", quota.soft_bytes, quota.hard_bytes));
+  }
+  const std::lock_guard lock(mutex_);
+  const auto before = quotas_;
+  if (quota.soft_bytes == UINT64_MAX && quota.hard_bytes == UINT64_MAX) {
+    quotas_.erase(folder);
+  } else {
+    quotas_[folder] = quota;
+  }
+  Status saved = SaveLocked();
+  if (!saved.ok()) quotas_ = before;
+  return saved;
+}
+
+std::map<std::string, FolderQuota> CachePolicy::Quotas() const {
+  const std::lock_guard lock(mutex_);
+  return {quotas_.begin(), quotas_.end()};
+}
+
+FolderQuota CachePolicy::QuotaOf(std::string_view folder) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = quotas_.find(folder);
+  return found == quotas_.end() ? FolderQuota{} : found->second;
+}
+
+}  // namespace penstock::cachefs
