@@ -63,6 +63,14 @@ Result<CacheLimits> LimitsFor(const MountOptions& options, const CacheDirectory&
   return limits;
 }
 
+// A store behind a network answers late, and gives its full rate to many requests at once only.
+int FetchThreads(const MountOptions& options) {
+  constexpr int kForDirectories = 4;
+  constexpr int kForAddresses = 16;
+  if (options.fetch_threads > 0) return options.fetch_threads;
+  return options.store.find("://") == std::string::npos ? kForDirectories : kForAddresses;
+}
+
 // Everything of a mount, in the order in which it is built; destroyed in the opposite order.
 class Daemon {
  public:
@@ -80,10 +88,12 @@ class Daemon {
         cache_(directory_, store_, upstream_, deadlines_, counters_,
                {.limits = limits,
                 .upstream_timeout = options.upstream_timeout,
-                .fetch_threads = options.fetch_threads,
+                .fetch_threads = FetchThreads(options),
                 .peers = peers_ ? peers_->StartClient(counters_) : nullptr,
-                .policy = policy_.get()}),
+                .policy = policy_.get(),
+                .health = &health_}),
         registry_(upstream_, directory_.SidecarPath()),
+        read_ahead_(registry_, cache_, options.read_ahead_blocks),
         faces_(upstream_),
         face_headers_(upstream_),
         store_probe_(upstream_->Name(), [this] { return AskStore(); }),
@@ -93,6 +103,7 @@ class Daemon {
         operations_({.upstream = upstream_,
                      .registry = &registry_,
                      .cache = &cache_,
+                     .read_ahead = &read_ahead_,
                      .faces = options.faces ? &faces_ : nullptr,
                      .face_headers = &face_headers_,
                      .metadata_workers = &metadata_workers_,
@@ -139,11 +150,13 @@ class Daemon {
   UpstreamLatency latency_;
   std::shared_ptr<Upstream> upstream_;
   CacheCounters counters_;
+  DiskHealth health_{[this] { return directory_.Probe(); }};
   DeadlineWatch deadlines_;
   std::unique_ptr<Peers> peers_;
   KernelChannel channel_;
   BlockCache cache_;
   DatasetRegistry registry_;
+  ReadAhead read_ahead_;
   FaceCatalog faces_;
   FaceHeaders face_headers_;
   HealthProbe store_probe_;
@@ -163,21 +176,17 @@ class Daemon {
 };
 
 Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
+  health_.Start();
   // The sockets first: the mount publishes their names.
   ShortCircuitServices lease_services{.upstream = upstream_,
                                       .registry = &registry_,
                                       .cache = &cache_,
+                                      .read_ahead = &read_ahead_,
                                       .workers = &metadata_workers_,
                                       .counters = &counters_,
                                       .access_log = access_log_.get(),
                                       .upstream_timeout = options_.upstream_timeout};
   PENSTOCK_ASSIGN_OR_RETURN(leases_, ShortCircuitServer::Start(LeaseSocket(), lease_services));
-  PENSTOCK_RETURN_IF_ERROR(StartSight());
-  if (peers_) {
-    PENSTOCK_ASSIGN_OR_RETURN(peer_server_, peers_->StartServer(registry_, cache_, counters_));
-  }
-  PENSTOCK_ASSIGN_OR_RETURN(session_,
-                            FuseSession::Mount(options_.mountpoint, operations_, channel_));
   scrubber_ = std::make_unique<Scrubber>(
       directory_.path(),
       ScrubServices{.upstream = upstream_, .registry = &registry_, .cache = &cache_},
@@ -189,6 +198,12 @@ Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
                                                               .policy = policy_.get(),
                                                               .scrubber = scrubber_.get(),
                                                               .settle_time = options_.settle_time});
+  PENSTOCK_RETURN_IF_ERROR(StartSight());
+  if (peers_) {
+    PENSTOCK_ASSIGN_OR_RETURN(peer_server_, peers_->StartServer(registry_, cache_, counters_));
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(session_,
+                            FuseSession::Mount(options_.mountpoint, operations_, channel_));
   ControlServices control_services{
       .commands = commands_.get(),
       .status = [this](const Json& request) { return DescribeStatus(request); },
@@ -243,6 +258,7 @@ void Daemon::ShutDown() {
   drained = store_probe_.Stop(kShutdownPatience) && drained;
   drained = disk_probe_.Stop(kShutdownPatience) && drained;
   drained = cache_.Stop(kShutdownPatience) && drained;
+  drained = health_.Stop(kShutdownPatience) && drained;
   if (drained) {
     // Those who describe the rest before what they describe.
     control_.reset();
@@ -250,8 +266,9 @@ void Daemon::ShutDown() {
     leases_.reset();
     return;
   }
-  // Threads are stuck in the store and cannot be ended; everything that has to be on disk is.
-  spdlog::warn("the store does not answer; ending without waiting for it");
+  // Threads are stuck in the store or the disk and cannot be ended; everything that has to be on
+  // disk is.
+  spdlog::warn("the store or the cache disk does not answer; ending without waiting for it");
   spdlog::shutdown();
   unlink(LeaseSocket().c_str());
   unlink(ControlSocket().c_str());
@@ -283,6 +300,7 @@ MountSnapshot Daemon::TakeSnapshot(size_t most_datasets) const {
   snapshot.other_files = cache_.OtherFiles();
   snapshot.pins = policy_->Pins().size();
   snapshot.scrub = scrubber_->Describe();
+  snapshot.disk_health = health_.Describe();
   if (const auto disk = directory_.DiskSpace(); disk.ok()) {
     snapshot.disk_bytes = disk->total_bytes;
     snapshot.disk_available_bytes = disk->available_bytes;

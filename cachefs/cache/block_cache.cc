@@ -21,12 +21,6 @@ bool SameFile(const FileIdentity& a, const FileIdentity& b) {
          a.ctime_ns == b.ctime_ns;
 }
 
-std::span<std::byte> ScratchBuffer(size_t size) {
-  thread_local std::vector<std::byte> buffer;
-  if (buffer.size() < size) buffer.resize(size);
-  return {buffer.data(), size};
-}
-
 const std::string& BootId() {
   static const std::string id = [] {
     std::ifstream file("/proc/sys/kernel/random/boot_id");
@@ -55,23 +49,6 @@ bool LearnChecksums(Replica& replica, const ReplicaRecord& record) {
 
 }  // namespace
 
-// A read that waits for extents. Each extent copies its part; the last one answers.
-struct BlockCache::ReadRequest {
-  std::mutex mutex;
-  std::vector<std::byte> bytes;
-  size_t parts_left = 0;
-  bool answered = false;
-  ReadCallback callback;
-  ReplicaPin replica;
-
-  // Gives up the callback, to be called by whoever gets it.
-  ReadCallback Claim() {
-    answered = true;
-    replica = nullptr;
-    return std::exchange(callback, nullptr);
-  }
-};
-
 BlockCache::BlockCache(const CacheDirectory& directory, ReplicaStore& store,
                        std::shared_ptr<Upstream> upstream, DeadlineWatch& deadlines,
                        CacheCounters& counters, const Options& options)
@@ -81,7 +58,15 @@ BlockCache::BlockCache(const CacheDirectory& directory, ReplicaStore& store,
       deadlines_(deadlines),
       counters_(counters),
       options_(options),
-      fetchers_(options.fetch_threads) {
+      fetchers_(options.fetch_threads, options.fetch_threads > 1 ? 1 : 0) {
+  if (options_.health != nullptr) {
+    // A thread that waits for the disk for ever is not to be missed by those who wait for the
+    // store.
+    options_.health->OnStuck([this] {
+      fetchers_.AddThread(2 * options_.fetch_threads);
+      disk_readers_.AddThread(2 * kDiskReaders);
+    });
+  }
   TakeInventory();
 }
 
@@ -93,7 +78,9 @@ ReplicaPin BlockCache::Pin(const std::shared_ptr<const BlockSource>& source) {
   if (!replica) {
     replica = std::make_shared<Replica>(source);
     if (!source->is_block()) file_ids_.try_emplace(source->path, source->id);
-    Load(*replica);
+    // What a sick disk has is looked at when it has recovered.
+    replica->loaded = DiskUsable();
+    if (replica->loaded) Load(*replica);
   }
   ++replica->pins;
   return {replica.get(), [this, held = replica](Replica*) { Unpin(held); }};
@@ -107,11 +94,13 @@ void BlockCache::Unpin(const std::shared_ptr<Replica>& replica) {
   if (!source.is_block()) {
     const auto current = file_ids_.find(source.path);
     if (current != file_ids_.end() && current->second != source.id) {
-      EvictLocked(source.id);
+      if (EvictLocked(source.id)) RemoveDoomedSoon();
     }
   }
   // One that holds nothing need not be remembered.
-  if (!eviction_.Contains(replica->source->id)) replicas_.erase(replica->source->id);
+  if (!replica->loaded || !eviction_.Contains(replica->source->id)) {
+    replicas_.erase(replica->source->id);
+  }
 }
 
 void BlockCache::Load(Replica& replica) {
@@ -179,132 +168,8 @@ void BlockCache::LoadUnverified(Replica& replica) const {
   }
 }
 
-void BlockCache::Read(const ReplicaPin& replica, uint64_t offset, size_t size,
-                      ReadCallback callback) {
-  const BlockSource& source = *replica->source;
-  if (offset >= source.file_bytes || size == 0) {
-    callback(std::span<const std::byte>());
-    return;
-  }
-  size = static_cast<size_t>(std::min<uint64_t>(size, source.file_bytes - offset));
-  const auto first = static_cast<int64_t>(offset / kExtentBytes);
-  const auto last = static_cast<int64_t>((offset + size - 1) / kExtentBytes);
-
-  auto all_present = [&] {
-    const std::lock_guard lock(replica->mutex);
-    for (int64_t extent = first; extent <= last; ++extent) {
-      if (replica->extents.Get(extent) != ExtentState::kPresent) return false;
-    }
-    return true;
-  };
-  if (all_present()) {
-    const std::span<std::byte> buffer = ScratchBuffer(size);
-    if (ReadLocal(replica, offset, buffer)) {
-      counters_.hit_reads++;
-      counters_.hit_bytes += size;
-      callback(std::span<const std::byte>(buffer));
-      return;
-    }
-  }
-  counters_.missed_reads++;
-  counters_.missed_bytes += size;
-
-  auto request = std::make_shared<ReadRequest>();
-  request->bytes.resize(size);
-  request->callback = std::move(callback);
-  request->replica = replica;
-  request->parts_left = static_cast<size_t>(last - first + 1);
-  deadlines_.At(DeadlineWatch::Clock::now() + options_.upstream_timeout,
-                [this, waiting = std::weak_ptr<ReadRequest>(request), path = source.path] {
-                  const auto request = waiting.lock();
-                  if (!request) return;
-                  std::unique_lock lock(request->mutex);
-                  if (request->answered) return;
-                  counters_.timeouts++;
-                  const ReplicaPin held = request->replica;  // released after the lock
-                  const ReadCallback answer = request->Claim();
-                  lock.unlock();
-                  answer(Error::Timeout("the store did not answer in time").In(path));
-                });
-
-  for (int64_t extent = first; extent <= last; ++extent) {
-    const uint64_t begin = std::max(offset, source.extent_start(extent));
-    const uint64_t end =
-        std::min(offset + size, source.extent_start(extent) + source.extent_bytes(extent));
-    auto take = [request, from = begin - source.extent_start(extent), to = begin - offset,
-                 count = end - begin](const Status& status, std::span<const std::byte> bytes) {
-      std::unique_lock lock(request->mutex);
-      if (request->answered) return;
-      const ReplicaPin held = request->replica;
-      if (!status.ok()) {
-        const ReadCallback answer = request->Claim();
-        lock.unlock();
-        answer(status.error());
-        return;
-      }
-      std::memcpy(request->bytes.data() + to, bytes.data() + from, count);
-      if (--request->parts_left > 0) return;
-      const ReadCallback answer = request->Claim();
-      lock.unlock();
-      answer(std::span<const std::byte>(request->bytes));
-    };
-
-    std::unique_lock lock(replica->mutex);
-    const ExtentState state = replica->extents.Get(extent);
-    if (state == ExtentState::kPresent) {
-      lock.unlock();
-      std::vector<std::byte> part(source.extent_bytes(extent));
-      const uint64_t from = begin - source.extent_start(extent);
-      if (ReadLocal(replica, begin, std::span(part).subspan(from, end - begin))) {
-        take(Status(), part);
-        continue;
-      }
-      lock.lock();
-    }
-    replica->waiters[extent].push_back(std::move(take));
-    const ExtentState now = replica->extents.Get(extent);
-    // Present again in the meantime is possible; then it is simply fetched once more.
-    if (now == ExtentState::kFetching) continue;
-    replica->extents.Set(extent, ExtentState::kFetching);
-    lock.unlock();
-    fetchers_.Submit(WorkerPool::Priority::kDemand,
-                     [this, replica, extent, unverified = now == ExtentState::kUnverified] {
-                       FetchExtent(replica, extent, unverified);
-                     });
-  }
-  StartFill(replica);
-}
-
-bool BlockCache::ReadLocal(const ReplicaPin& replica, uint64_t offset,
-                           std::span<std::byte> destination) {
-  std::shared_ptr<const FileDescriptor> file;
-  {
-    const std::lock_guard lock(replica->mutex);
-    file = replica->file;
-  }
-  const std::string path = directory_.BlockPath(replica->source->id).string();
-  const Status read = file ? ReadFully(file->get(), offset, destination, path)
-                           : Status(Error::Internal("the replica is not open").In(path));
-  if (read.ok()) return true;
-  counters_.cache_errors++;
-  const auto last = static_cast<int64_t>((offset + destination.size() - 1) / kExtentBytes);
-  for (auto extent = static_cast<int64_t>(offset / kExtentBytes); extent <= last; ++extent) {
-    DistrustExtent(replica, extent, read.error().ToString());
-  }
-  return false;
-}
-
-void BlockCache::DistrustExtent(const ReplicaPin& replica, int64_t extent, const std::string& why) {
-  spdlog::error("{}: extent {} of the local replica cannot be used and is fetched again: {}",
-                replica->source->path, extent, why);
-  const std::lock_guard lock(replica->mutex);
-  if (replica->extents.Get(extent) == ExtentState::kPresent) {
-    replica->extents.Set(extent, ExtentState::kAbsent);
-  }
-  replica->complete = false;
-}
-
 bool BlockCache::IsComplete(const ReplicaPin& replica) const {
+  if (!DiskUsable()) return false;
   const std::lock_guard lock(replica->mutex);
   return replica->complete;
 }
@@ -379,8 +244,9 @@ ReplicaRecord BlockCache::RecordOf(const Replica& replica, const FileIdentity& i
 
 bool BlockCache::Stop(std::chrono::milliseconds patience) {
   inventory_stops_ = true;
+  const bool read = disk_readers_.Stop(patience);
   const bool listed = inventory_worker_.Stop(patience);
-  const bool drained = fetchers_.Stop(patience) && listed;
+  const bool drained = fetchers_.Stop(patience) && listed && read;
   std::vector<std::shared_ptr<Replica>> loaded;
   {
     const std::lock_guard lock(mutex_);

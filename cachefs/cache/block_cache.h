@@ -30,6 +30,7 @@
 #include "cachefs/cache/cache_directory.h"
 #include "cachefs/cache/counters.h"
 #include "cachefs/cache/deadline_watch.h"
+#include "cachefs/cache/disk_health.h"
 #include "cachefs/cache/extent_peers.h"
 #include "cachefs/cache/holding_table.h"
 #include "cachefs/cache/replica.h"
@@ -91,6 +92,8 @@ class BlockCache {
     int fetch_threads = 4;
     ExtentPeers* peers = nullptr;         // asked before the store; must outlive the cache
     const CachePolicy* policy = nullptr;  // null: no pins, no quotas; must outlive the cache
+    DiskHealth* health = nullptr;         // null: the disk is always well; must outlive the cache
+    std::chrono::milliseconds disk_patience{5'000};  // then a read of the disk goes to the store
   };
 
   // The references must outlive the cache.
@@ -115,7 +118,8 @@ class BlockCache {
   void Read(const ReplicaPin& replica, uint64_t offset, size_t size, ReadCallback callback);
 
   // Fetches (or proves) what is missing in the background.
-  void StartFill(const ReplicaPin& replica);
+  void StartFill(const ReplicaPin& replica,
+                 WorkerPool::Priority priority = WorkerPool::Priority::kBackground);
   // Calls back when the replica is complete, or with kTimeout, or with the error that stopped it.
   void WhenComplete(const ReplicaPin& replica, std::chrono::milliseconds patience,
                     CompletionCallback callback);
@@ -170,6 +174,10 @@ class BlockCache {
 
  private:
   struct ReadRequest;
+  struct DiskRead;
+  using DiskWait = DiskHealth::Wait;
+
+  static constexpr int kDiskReaders = 4;
 
   // inventory.cc. What the records say is known when the constructor returns; that it lies in the
   // cache directory, and what lies there without a record, is found out in the background.
@@ -183,6 +191,21 @@ class BlockCache {
   void LoadUnverified(Replica& replica) const;
   void Unpin(const std::shared_ptr<Replica>& replica);
 
+  bool DiskUsable() const { return options_.health == nullptr || options_.health->usable(); }
+  void DiskFailed(const Error& error);
+
+  // read_replica.cc
+  static bool AllPresent(const ReplicaPin& replica, uint64_t offset, size_t size);
+  void CountHit(size_t size);
+  // Only what the page cache has: false where the disk would have to be waited for.
+  static bool ReadFromMemory(const ReplicaPin& replica, uint64_t offset,
+                             std::span<std::byte> destination);
+  void ReadFromDisk(const ReplicaPin& replica, uint64_t offset, size_t size, ReadCallback callback);
+  void ReadMissing(const ReplicaPin& replica, uint64_t offset, size_t size, ReadCallback callback);
+  // Without the disk: fetched, verified, not kept. The disk is the last resort.
+  void ReadThrough(const ReplicaPin& replica, uint64_t offset, size_t size, ReadCallback callback);
+  std::shared_ptr<ReadRequest> MakeRequest(const ReplicaPin& replica, uint64_t offset, size_t size,
+                                           ReadCallback callback);
   // Reads one present extent part from the file; false (and the extent is absent again) where the
   // cache disk fails.
   bool ReadLocal(const ReplicaPin& replica, uint64_t offset, std::span<std::byte> destination);
@@ -211,7 +234,8 @@ class BlockCache {
   Status Heal(const ReplicaPin& replica, ReplicaCheck& check, std::span<std::byte> buffer);
   Status Quarantine(const ReplicaPin& replica);
   // Replica::mutex is held. True: SubmitFill must follow.
-  static bool BeginFillLocked(Replica& replica);
+  bool BeginFillLocked(Replica& replica,
+                       WorkerPool::Priority priority = WorkerPool::Priority::kBackground) const;
   void SubmitFill(const ReplicaPin& replica);
   void FillStep(const ReplicaPin& replica);
   // Whenever a fetch or a chain has ended: finishes a replica that has become whole, and answers
@@ -225,7 +249,10 @@ class BlockCache {
   // `folder`: only from this one; nothing: from any, those above their soft quota first.
   bool EvictOneLocked(const std::string& except, std::optional<std::string_view> folder);
   bool EvictLocked(const std::string& id);
+  // What it has on the disk goes with RemoveDoomed, without the lock: the disk may hang.
   void ForgetLocked(const std::string& id);
+  void RemoveDoomed();
+  void RemoveDoomedSoon();  // by a thread that may wait for the disk
   // Of a replica whose file is gone.
   void ForgetRecordLocked(const std::string& id);
   // What is written down of a replica; its mutex is held.
@@ -246,11 +273,13 @@ class BlockCache {
   S3Fifo eviction_;
   // Looking in vain at every replica for one to evict is not repeated for each extent.
   std::chrono::steady_clock::time_point nothing_to_evict_until_;
+  std::vector<std::string> doomed_;  // forgotten, but still on the disk
   bool inventory_done_ = false;
   std::atomic<bool> inventory_stops_{false};
 
   // Last: their threads use everything above.
   WorkerPool fetchers_;
+  WorkerPool disk_readers_{kDiskReaders};
   WorkerPool inventory_worker_{1};
 };
 

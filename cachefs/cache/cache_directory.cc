@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <string_view>
@@ -207,6 +208,22 @@ std::optional<uint64_t> CacheDirectory::AllocatedBytes(const std::string& id) co
   struct stat status {};
   if (lstat(BlockPath(id).c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
   return static_cast<uint64_t>(status.st_blocks) * kStatBlockBytes;
+}
+
+Status CacheDirectory::Probe() const {
+  const std::filesystem::path path = path_ / "probe";
+  const std::string text =
+      fmt::format("{}\n", std::chrono::system_clock::now().time_since_epoch().count());
+  std::string back(text.size(), '\0');
+  PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd,
+                            OpenFile(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600));
+  PENSTOCK_RETURN_IF_ERROR(WriteFully(fd.get(), 0, AsBytes(text), path));
+  if (fdatasync(fd.get()) != 0) return Error::FromErrno(errno, "cannot sync").In(path.string());
+  posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);
+  PENSTOCK_RETURN_IF_ERROR(ReadFully(fd.get(), 0, std::as_writable_bytes(std::span(back)), path));
+  if (back != text)
+    return Error::Corrupt("the disk gives other bytes than were written").In(path.string());
+  return {};
 }
 
 Result<CacheDirectory::Space> CacheDirectory::DiskSpace() const {

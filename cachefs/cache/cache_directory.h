@@ -68,6 +68,9 @@ class CacheDirectory {
   };
   Result<Space> DiskSpace() const;
 
+  // Whether the disk takes bytes and gives them back: writes, syncs and reads a small file.
+  Status Probe() const;
+
   bool has_read_only_view() const { return view_.valid(); }
   // Why there is no read-only view; "" where there is one.
   const std::string& view_failure() const { return view_failure_; }

@@ -92,6 +92,18 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Get(const std::strin
   return slot->view;
 }
 
+std::shared_ptr<const DatasetView> DatasetRegistry::Peek(const std::string& path) const {
+  std::shared_ptr<Slot> slot;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = slots_.find(path);
+    if (found == slots_.end()) return nullptr;
+    slot = found->second;
+  }
+  const std::unique_lock lock(slot->mutex, std::try_to_lock);
+  return lock.owns_lock() ? slot->view : nullptr;
+}
+
 Result<std::shared_ptr<const BlockSource>> DatasetRegistry::BlockAt(const std::string& path) {
   const auto dataset = DatasetOfBlockPath(path);
   if (!dataset) return std::shared_ptr<const BlockSource>();

@@ -50,6 +50,10 @@ class DatasetRegistry {
   // asked again, unless `ask_again`.
   Result<std::shared_ptr<const DatasetView>> Get(const std::string& path, bool ask_again = false);
 
+  // The dataset as it was seen last; null where it was not, or is being looked at right now. Does
+  // not wait.
+  std::shared_ptr<const DatasetView> Peek(const std::string& path) const;
+
   // The block that lies at `path`; null where the path is not a block of a dataset.
   Result<std::shared_ptr<const BlockSource>> BlockAt(const std::string& path);
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <utility>
@@ -17,9 +18,6 @@
 namespace penstock::cachefs {
 
 namespace {
-
-// How many background fetches of one block are under way at once.
-constexpr int kFillChains = 2;
 
 // One extent per worker thread, reused.
 Result<std::span<std::byte>> FetchBuffer() {
@@ -59,7 +57,7 @@ BlockCache::FetchOutcome BlockCache::FetchAndAnswer(const ReplicaPin& replica, i
   }
   const std::span<std::byte> buffer = whole_buffer->first(source.extent_bytes(extent));
 
-  bool stored = was_unverified && ProveLocal(replica, extent, buffer);
+  bool stored = was_unverified && DiskUsable() && ProveLocal(replica, extent, buffer);
   if (!stored) {
     if (const Status fetched = FetchVerified(replica, extent, buffer); !fetched.ok()) {
       AnswerWaiters(replica, extent, fetched, {});
@@ -77,7 +75,8 @@ BlockCache::FetchOutcome BlockCache::FetchAndAnswer(const ReplicaPin& replica, i
     for (const ExtentWaiter& waiter : early) waiter(Status(), buffer);
     // Bytes of an unverified extent are counted in the cache's size already.
     const uint64_t new_bytes = was_unverified ? 0 : buffer.size();
-    stored = ReserveSpace(source, new_bytes) && StoreExtent(replica, extent, buffer);
+    stored =
+        DiskUsable() && ReserveSpace(source, new_bytes) && StoreExtent(replica, extent, buffer);
     if (!stored) counters_.uncached_extents++;
   }
 
@@ -105,8 +104,14 @@ bool BlockCache::ProveLocal(const ReplicaPin& replica, int64_t extent,
   }
   if (!expected) return false;  // bytes of an ordinary file that no record speaks of
   const std::string path = directory_.BlockPath(source.id).string();
-  if (!file || !ReadFully(file->get(), source.extent_start(extent), buffer, path).ok()) {
-    counters_.cache_errors++;
+  if (!file) return false;
+  Status read;
+  {
+    const DiskWait wait(options_.health);
+    read = ReadFully(file->get(), source.extent_start(extent), buffer, path);
+  }
+  if (!read.ok()) {
+    DiskFailed(read.error());
     return false;
   }
   if (HashExtent(buffer) == *expected) {
@@ -201,10 +206,11 @@ bool BlockCache::StoreExtent(const ReplicaPin& replica, int64_t extent,
       const std::lock_guard lock(mutex_);
       evicted = EvictOneLocked(source.id, std::nullopt);
     }
+    RemoveDoomed();
     if (evicted) written = WriteExtent(replica, extent, bytes);
   }
   if (written.ok()) return true;
-  counters_.cache_errors++;
+  DiskFailed(written.error());
   spdlog::error("extent {} of {} is not kept: {}", extent, source.path, written.error().ToString());
   ReturnSpace(source, bytes.size());
   return false;
@@ -213,12 +219,18 @@ bool BlockCache::StoreExtent(const ReplicaPin& replica, int64_t extent,
 Status BlockCache::WriteExtent(const ReplicaPin& replica, int64_t extent,
                                std::span<const std::byte> bytes) {
   const BlockSource& source = *replica->source;
+  const DiskWait wait(options_.health);
   std::shared_ptr<const FileDescriptor> file;
   {
     const std::lock_guard lock(replica->mutex);
+    if (replica->writable) file = replica->file;
+  }
+  if (!file) {
+    // Without the lock: readers need it, and the disk may take its time.
+    PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor fd,
+                              directory_.OpenForFilling(source.id, source.file_bytes));
+    const std::lock_guard lock(replica->mutex);
     if (!replica->writable) {
-      PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor fd,
-                                directory_.OpenForFilling(source.id, source.file_bytes));
       replica->file = std::make_shared<const FileDescriptor>(std::move(fd));
       replica->writable = true;
       replica->complete = false;
@@ -248,33 +260,46 @@ void BlockCache::AnswerWaiters(const ReplicaPin& replica, int64_t extent, const 
   for (const ExtentWaiter& waiter : waiters) waiter(status, bytes);
 }
 
-void BlockCache::StartFill(const ReplicaPin& replica) {
+void BlockCache::StartFill(const ReplicaPin& replica, WorkerPool::Priority priority) {
   {
     const std::lock_guard lock(replica->mutex);
-    if (!BeginFillLocked(*replica)) return;
+    if (!BeginFillLocked(*replica, priority)) return;
   }
   SubmitFill(replica);
 }
 
-bool BlockCache::BeginFillLocked(Replica& replica) {
-  if (replica.complete || replica.fill_chains > 0) return false;
-  replica.fill_chains = kFillChains;
+bool BlockCache::BeginFillLocked(Replica& replica, WorkerPool::Priority priority) const {
+  if (replica.complete || !DiskUsable()) return false;
+  // Somebody wants now what was begun ahead of him.
+  if (replica.fill_chains > 0) {
+    replica.fill_priority = std::min(replica.fill_priority, priority);
+    return false;
+  }
+  replica.fill_priority = priority;
+  replica.fill_chains = options_.fetch_threads;
   replica.fill_next = 0;
   replica.fill_failure = Status();
   return true;
 }
 
 void BlockCache::SubmitFill(const ReplicaPin& replica) {
-  for (int chain = 0; chain < kFillChains; ++chain) {
-    fetchers_.Submit(WorkerPool::Priority::kBackground, [this, replica] { FillStep(replica); });
+  WorkerPool::Priority priority{};
+  {
+    const std::lock_guard lock(replica->mutex);
+    priority = replica->fill_priority;
+  }
+  for (int chain = 0; chain < options_.fetch_threads; ++chain) {
+    fetchers_.Submit(priority, [this, replica] { FillStep(replica); });
   }
 }
 
 void BlockCache::FillStep(const ReplicaPin& replica) {
   std::optional<int64_t> extent;
   bool unverified = false;
+  WorkerPool::Priority priority{};
   {
     const std::lock_guard lock(replica->mutex);
+    priority = replica->fill_priority;
     extent = replica->extents.NextMissing(replica->fill_next);
     if (extent) {
       // Shared by the chains: an extent that fails is not tried again by the next one.
@@ -287,7 +312,7 @@ void BlockCache::FillStep(const ReplicaPin& replica) {
       extent ? FetchExtent(replica, *extent, unverified) : FetchOutcome::kFailed;
   // With one extent damaged the block cannot become complete, but the sound ones are worth having.
   if (outcome == FetchOutcome::kStored || outcome == FetchOutcome::kDamaged) {
-    fetchers_.Submit(WorkerPool::Priority::kBackground, [this, replica] { FillStep(replica); });
+    fetchers_.Submit(priority, [this, replica] { FillStep(replica); });
     return;
   }
   {
@@ -338,6 +363,11 @@ void BlockCache::WhenComplete(const ReplicaPin& replica, std::chrono::millisecon
   };
   auto wait = std::make_shared<Wait>();
   wait->callback = std::move(callback);
+  if (!DiskUsable()) {
+    wait->Answer(Error(ErrorKind::kIo, "the cache disk is sick and not used for now")
+                     .In(directory_.path().string()));
+    return;
+  }
   bool complete = false;
   bool begun = false;
   {
@@ -364,7 +394,7 @@ void BlockCache::Finish(const ReplicaPin& replica) {
   const Status finished = FinishFile(replica);
   if (!finished.ok()) {
     // Sick hardware: the extents stay readable as they are; the block is just never handed out.
-    counters_.cache_errors++;
+    DiskFailed(finished.error());
     spdlog::error("{}", finished.error().ToString());
   }
   std::vector<CompletionCallback> waiters;
@@ -381,7 +411,13 @@ void BlockCache::Finish(const ReplicaPin& replica) {
   for (const CompletionCallback& waiter : waiters) waiter(finished);
 }
 
+void BlockCache::DiskFailed(const Error& error) {
+  counters_.cache_errors++;
+  if (options_.health != nullptr) options_.health->Failed(error);
+}
+
 Status BlockCache::FinishFile(const ReplicaPin& replica) {
+  const DiskWait wait(options_.health);
   const BlockSource& source = *replica->source;
   const std::filesystem::path path = directory_.BlockPath(source.id);
   std::shared_ptr<const FileDescriptor> file;

@@ -22,17 +22,20 @@ void BlockCache::Supersede(const BlockSource& current) {
   if (is_new || known->second == current.id) return;
   const std::string earlier = std::exchange(known->second, current.id);
   // One that is still open goes when it is unpinned.
-  EvictLocked(earlier);
+  if (EvictLocked(earlier)) RemoveDoomedSoon();
 }
 
 BlockCache::Evicted BlockCache::EvictFilesBelow(const std::string& path) {
-  const std::lock_guard lock(mutex_);
-  std::vector<std::string> ids;
-  for (const auto& [file, id] : file_ids_) {
-    if (IsAtOrBelow(file, path)) ids.push_back(id);
-  }
   Evicted result;
-  for (const std::string& id : ids) ++(EvictLocked(id) ? result.evicted : result.held);
+  {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::string> ids;
+    for (const auto& [file, id] : file_ids_) {
+      if (IsAtOrBelow(file, path)) ids.push_back(id);
+    }
+    for (const std::string& id : ids) ++(EvictLocked(id) ? result.evicted : result.held);
+  }
+  RemoveDoomed();
   return result;
 }
 

@@ -15,6 +15,7 @@
 
 #include "cachefs/cache/block_source.h"
 #include "cachefs/cache/extent_map.h"
+#include "cachefs/cache/worker_pool.h"
 #include "penstock/base/file.h"
 #include "penstock/base/result.h"
 
@@ -40,6 +41,7 @@ struct Replica {
   // Guarded by the mutex of the cache: how many readers, leases and fetches hold the replica. One
   // that is held is not evicted.
   int pins = 0;
+  bool loaded = true;  // guarded by the same: what the cache directory has of it was looked at
 
   std::mutex mutex;
   ExtentMap extents;
@@ -48,9 +50,10 @@ struct Replica {
   std::vector<std::function<void(const Status&)>> completion_waiters;
   // Shared, so that a read may go on while the replica changes over to a read-only descriptor.
   std::shared_ptr<const FileDescriptor> file;
-  bool writable = false;   // `file` was opened for filling
-  bool complete = false;   // every extent present, data and record on disk, mode 0400
-  int fill_chains = 0;     // background fetches that follow one another
+  bool writable = false;  // `file` was opened for filling
+  bool complete = false;  // every extent present, data and record on disk, mode 0400
+  int fill_chains = 0;    // background fetches that follow one another
+  WorkerPool::Priority fill_priority = WorkerPool::Priority::kBackground;
   bool finishing = false;  // somebody is making it complete
   Status fill_failure;     // what went wrong last since the fill began
   int64_t fill_next = 0;   // the first extent that the fill under way has not tried

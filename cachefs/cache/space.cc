@@ -16,13 +16,20 @@ constexpr std::chrono::seconds kEvictionPause{1};
 }  // namespace
 
 bool BlockCache::ReserveSpace(const BlockSource& source, uint64_t bytes) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  const auto evict_one = [&](std::optional<std::string_view> from) {
+    if (!EvictOneLocked(source.id, from)) return false;
+    lock.unlock();
+    RemoveDoomed();
+    lock.lock();
+    return true;
+  };
   const std::string_view folder = FolderOf(source.dataset, source.block);
   if (options_.policy != nullptr) {
     const uint64_t most = options_.policy->QuotaOf(folder).hard_bytes;
     const auto fits = [&] { return holdings_.FolderBytes(folder) + bytes <= most; };
     while (!fits()) {
-      if (!EvictOneLocked(source.id, folder)) return false;
+      if (!evict_one(folder)) return false;
     }
   }
   const CacheLimits& limits = options_.limits;
@@ -35,7 +42,7 @@ bool BlockCache::ReserveSpace(const BlockSource& source, uint64_t bytes) {
     return disk->total_files == 0 || disk->available_files > limits.reserve_files;
   };
   while (!fits()) {
-    if (!EvictOneLocked(source.id, std::nullopt)) return false;
+    if (!evict_one(std::nullopt)) return false;
   }
   // An extent that is fetched a second time takes no more room than the file has.
   const uint64_t held = eviction_.BytesOf(source.id);
@@ -95,8 +102,40 @@ FolderSums BlockCache::FolderBytes() const {
 }
 
 bool BlockCache::Evict(const std::string& id) {
-  const std::lock_guard lock(mutex_);
-  return EvictLocked(id);
+  bool evicted = false;
+  {
+    const std::lock_guard lock(mutex_);
+    evicted = EvictLocked(id);
+  }
+  RemoveDoomed();
+  return evicted;
+}
+
+void BlockCache::RemoveDoomed() {
+  std::vector<std::string> doomed;
+  {
+    const std::lock_guard lock(mutex_);
+    doomed.swap(doomed_);
+  }
+  for (const std::string& id : doomed) {
+    {
+      // Wanted again in the meantime: what lies there will be written over.
+      const std::lock_guard lock(mutex_);
+      if (replicas_.contains(id)) continue;
+    }
+    const DiskWait wait(options_.health);
+    // First the record: a record without its file claims nothing after a crash either way, but a
+    // file without its record is only verified again.
+    if (const Status removed = store_.Remove(id); !removed.ok()) DiskFailed(removed.error());
+    if (const Status removed = directory_.Remove(id); !removed.ok()) {
+      DiskFailed(removed.error());
+      spdlog::error("{}", removed.error().ToString());
+    }
+  }
+}
+
+void BlockCache::RemoveDoomedSoon() {
+  disk_readers_.Submit(WorkerPool::Priority::kBackground, [this] { RemoveDoomed(); });
 }
 
 bool BlockCache::EvictLocked(const std::string& id) {
@@ -118,14 +157,7 @@ void BlockCache::ForgetLocked(const std::string& id) {
   }
   eviction_.Remove(id);
   holdings_.Erase(id);
-  // First the record: a record without its file claims nothing after a crash either way, but a file
-  // without its record is only verified again.
-  if (const Status removed = store_.Remove(id); !removed.ok()) {
-    spdlog::error("{}", removed.error().ToString());
-  }
-  if (const Status removed = directory_.Remove(id); !removed.ok()) {
-    spdlog::error("{}", removed.error().ToString());
-  }
+  doomed_.push_back(id);
 }
 
 }  // namespace penstock::cachefs

@@ -1,12 +1,15 @@
 #include "cachefs/cache/worker_pool.h"
 
+#include <span>
 #include <utility>
 
 namespace penstock::cachefs {
 
-WorkerPool::WorkerPool(int threads) {
+WorkerPool::WorkerPool(int threads, int for_demand) {
   threads_.reserve(static_cast<size_t>(threads));
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
+  for (int i = 0; i < threads; ++i) {
+    threads_.emplace_back([this, demand_only = i < for_demand] { Work(demand_only); });
+  }
 }
 
 WorkerPool::~WorkerPool() {
@@ -14,34 +17,50 @@ WorkerPool::~WorkerPool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
+void WorkerPool::AddThread(int most) {
+  const std::lock_guard lock(mutex_);
+  if (stopping_ || static_cast<int>(threads_.size()) >= most) return;
+  threads_.emplace_back([this] { Work(/*demand_only=*/false); });
+}
+
 void WorkerPool::Submit(Priority priority, Task task) {
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) return;
-    (priority == Priority::kDemand ? demand_ : background_).push_back(std::move(task));
+    queues_[static_cast<size_t>(priority)].push_back(std::move(task));
   }
-  work_.notify_one();
+  // Whoever is woken might be one who takes nothing but demand.
+  if (priority == Priority::kDemand) {
+    work_.notify_one();
+  } else {
+    work_.notify_all();
+  }
 }
 
 bool WorkerPool::Stop(std::chrono::milliseconds patience) {
-  std::deque<Task> dropped_demand;  // destroyed outside the lock
-  std::deque<Task> dropped_background;
+  std::array<std::deque<Task>, 3> dropped;  // destroyed outside the lock
   std::unique_lock lock(mutex_);
   stopping_ = true;
-  dropped_demand.swap(demand_);
-  dropped_background.swap(background_);
+  dropped.swap(queues_);
   work_.notify_all();
   const bool drained = idle_.wait_for(lock, patience, [this] { return busy_ == 0; });
   lock.unlock();
   return drained;
 }
 
-void WorkerPool::Work() {
+std::deque<WorkerPool::Task>* WorkerPool::NextQueue(bool demand_only) {
+  for (std::deque<Task>& queue : std::span(queues_).first(demand_only ? 1 : queues_.size())) {
+    if (!queue.empty()) return &queue;
+  }
+  return nullptr;
+}
+
+void WorkerPool::Work(bool demand_only) {
   std::unique_lock lock(mutex_);
   while (true) {
-    work_.wait(lock, [this] { return stopping_ || !demand_.empty() || !background_.empty(); });
+    work_.wait(lock, [&] { return stopping_ || NextQueue(demand_only) != nullptr; });
     if (stopping_) return;
-    std::deque<Task>& queue = demand_.empty() ? background_ : demand_;
+    std::deque<Task>& queue = *NextQueue(demand_only);
     Task task = std::move(queue.front());
     queue.pop_front();
     ++busy_;

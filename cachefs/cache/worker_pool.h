@@ -6,6 +6,7 @@
 #ifndef PENSTOCK_CACHEFS_CACHE_WORKER_POOL_H_
 #define PENSTOCK_CACHEFS_CACHE_WORKER_POOL_H_
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -19,13 +20,19 @@ namespace penstock::cachefs {
 class WorkerPool {
  public:
   using Task = std::function<void()>;
-  enum class Priority { kDemand, kBackground };
+  // Tasks of a higher one go first.
+  enum class Priority { kDemand, kBackground, kReadAhead };
 
-  explicit WorkerPool(int threads);
+  // `for_demand`: so many of the threads take nothing but kDemand, so that it never waits for tasks
+  // of the others to end.
+  explicit WorkerPool(int threads, int for_demand = 0);
   // Drops the tasks that have not begun and waits for those that have, however long they take.
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
+
+  // One thread more, for one that will be stuck for long; not beyond `most`.
+  void AddThread(int most);
 
   // After Stop, tasks are dropped.
   void Submit(Priority priority, Task task);
@@ -35,13 +42,13 @@ class WorkerPool {
   bool Stop(std::chrono::milliseconds patience);
 
  private:
-  void Work();
+  void Work(bool demand_only);
+  std::deque<Task>* NextQueue(bool demand_only);
 
   std::mutex mutex_;
   std::condition_variable work_;
   std::condition_variable idle_;
-  std::deque<Task> demand_;
-  std::deque<Task> background_;
+  std::array<std::deque<Task>, 3> queues_;  // by priority
   int busy_ = 0;
   bool stopping_ = false;
   std::vector<std::thread> threads_;

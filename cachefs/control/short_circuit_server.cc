@@ -189,6 +189,7 @@ void ShortCircuitServer::Acquire(const ConnectionPointer& connection, const std:
   }
   const ReplicaPin replica = services_.cache->Pin(source);
   services_.cache->Touch(replica);
+  services_.read_ahead->Opened(*source);
   if (services_.cache->IsComplete(replica)) {
     Grant(connection, replica);
     return;

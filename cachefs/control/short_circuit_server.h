@@ -19,6 +19,7 @@
 
 #include "cachefs/cache/block_cache.h"
 #include "cachefs/cache/dataset_registry.h"
+#include "cachefs/cache/read_ahead.h"
 #include "cachefs/control/peer.h"
 #include "cachefs/sight/access_log.h"
 #include "penstock/dataset/lease_protocol.h"
@@ -29,6 +30,7 @@ struct ShortCircuitServices {
   std::shared_ptr<Upstream> upstream;
   DatasetRegistry* registry = nullptr;
   BlockCache* cache = nullptr;
+  ReadAhead* read_ahead = nullptr;
   WorkerPool* workers = nullptr;
   CacheCounters* counters = nullptr;
   AccessLog* access_log = nullptr;  // or none

@@ -124,6 +124,7 @@ void Operations::OpenCached(fuse_req_t request, const std::shared_ptr<Node>& nod
                             fuse_file_info* info, std::shared_ptr<UpstreamFile> file) {
   const ReplicaPin pin = services_.cache->Pin(node->block);
   services_.cache->Touch(pin);
+  services_.read_ahead->Opened(*node->block);
   // Proving what an earlier daemon left is local work: begin before the first read.
   if (services_.cache->HasUnverified(pin)) services_.cache->StartFill(pin);
 

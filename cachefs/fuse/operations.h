@@ -18,6 +18,7 @@
 
 #include "cachefs/cache/block_cache.h"
 #include "cachefs/cache/dataset_registry.h"
+#include "cachefs/cache/read_ahead.h"
 #include "cachefs/faces/face_catalog.h"
 #include "cachefs/faces/face_header.h"
 #include "cachefs/faces/open_face.h"
@@ -36,6 +37,7 @@ struct OperationsServices {
   std::shared_ptr<Upstream> upstream;
   DatasetRegistry* registry = nullptr;
   BlockCache* cache = nullptr;
+  ReadAhead* read_ahead = nullptr;
   FaceCatalog* faces = nullptr;  // null: the mount shows what the store has and nothing else
   FaceHeaders* face_headers = nullptr;
   WorkerPool* metadata_workers = nullptr;

@@ -60,6 +60,7 @@ Json StatusJson(const MountSnapshot& snapshot) {
       {"reserve_files", snapshot.reserve_files},
       {"pins", snapshot.pins},
       {"scrub", snapshot.scrub},
+      {"cache_disk", snapshot.disk_health},
       {"disk_bytes", snapshot.disk_bytes},
       {"disk_available_bytes", snapshot.disk_available_bytes},
       {"upstream_timeout_seconds", snapshot.upstream_timeout_seconds},

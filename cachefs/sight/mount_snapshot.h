@@ -43,7 +43,8 @@ struct MountSnapshot {
   uint64_t reserve_bytes = 0;
   uint64_t reserve_files = 0;
   uint64_t pins = 0;
-  Json scrub;  // Scrubber::Describe
+  Json scrub;        // Scrubber::Describe
+  Json disk_health;  // DiskHealth::Describe
   uint64_t disk_bytes = 0;
   uint64_t disk_available_bytes = 0;
   double upstream_timeout_seconds = 0;

@@ -13,6 +13,7 @@ import pytest
 
 from mount_store import BLOCK, EXTENT, digest, master, places, store
 from mounting import Mount, assert_same_tree, is_mounted, mounted, need_fuse, replicas, wait_for
+from synthetic import make_dataset
 
 need_fuse()
 
@@ -271,3 +272,48 @@ def test_what_cannot_work_is_refused(penstock, master, tmp_path, case, words):
             assert sorted(os.listdir(cache)) == ["thesis.tex"]
     finally:
         other.clear()
+
+
+@pytest.fixture
+def six_blocks(tmp_path):
+    (tmp_path / "six").mkdir()
+    make_dataset(tmp_path / "six/scan", scan=(24, 8), sig=(64, 64), block_bytes=256 << 10)
+    return tmp_path / "six"
+
+
+def block_state(point, block):
+    return os.getxattr(point / f"scan/data.zarr/real/c/{block}/0/0/0", "user.penstock.state").split()[0]
+
+
+@pytest.mark.parametrize("options", [(), ("--no-passthrough",)], ids=["default", "served"])
+def test_who_opens_blocks_in_order_has_the_next_ones_fetched(penstock, six_blocks, places, options):
+    point, cache = places
+    assert len(list((six_blocks / "scan/data.zarr/real/c").iterdir())) == 6
+    with mounted(penstock, six_blocks, point, cache, *options) as mount:
+        def read(block):
+            (point / f"scan/data.zarr/real/c/{block}/0/0/0").read_bytes()
+        read(0)
+        wait_for(lambda: block_state(point, 0) == b"complete")
+        assert block_state(point, 1) == b"absent"  # one block is no order
+        read(1)
+        wait_for(lambda: block_state(point, 2) == b"complete")
+        assert block_state(point, 3) == b"absent"
+        read(2)
+        wait_for(lambda: block_state(point, 4) == b"complete")
+        assert block_state(point, 3) == b"complete" and block_state(point, 5) == b"absent"
+        fetched = mount.counter("fetched_bytes")
+        read(3), read(4)
+        wait_for(lambda: block_state(point, 5) == b"complete")
+        assert mount.counter("missed_reads") <= 3 * 3  # of the three that nobody had foreseen
+        penstock("evict", point / "scan")
+        read(0), read(5), read(2)  # no order
+        assert block_state(point, 1) == block_state(point, 3) == b"absent"
+        assert mount.counter("fetched_bytes") > fetched
+
+
+def test_without_read_ahead_nothing_else_is_fetched(penstock, six_blocks, places):
+    point, cache = places
+    with mounted(penstock, six_blocks, point, cache, "--read-ahead", "0"):
+        for block in range(4):
+            (point / f"scan/data.zarr/real/c/{block}/0/0/0").read_bytes()
+        assert block_state(point, 4) == block_state(point, 5) == b"absent"

@@ -324,6 +324,15 @@ void AddMount(CLI::App& app, CommandContext& context) {
   AddUpstreamOptions(*command, arguments->options.upstream);
   AddPeerOptions(*command, *arguments);
   command
+      ->add_option("--fetch-threads", arguments->options.fetch_threads,
+                   "Reads of the store at once (default: 4 of a directory, 16 of an address)")
+      ->check(CLI::Range(1, 256));
+  command
+      ->add_option("--read-ahead", arguments->options.read_ahead_blocks,
+                   "Blocks that are fetched ahead of one who reads a dataset in order; 0: none")
+      ->check(CLI::Range(0, 64))
+      ->capture_default_str();
+  command
       ->add_option("--settle-time", arguments->settle_time,
                    "Seconds that a file other than a block must have been left alone before it is "
                    "kept in the cache")

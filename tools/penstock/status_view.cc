@@ -219,6 +219,9 @@ std::string StatusText(const Json& status, const Json& rates) {
   lines.Add("verified again", FormatBytes(count("reverified_bytes")));
   lines.Add("evicted", fmt::format("{} blocks, {} other files", count("evicted_blocks"),
                                    count("evicted_files")));
+  const Json& disk = status["cache_disk"];
+  const std::string why = disk.value("reason", "");
+  lines.Add("cache disk", disk.value("state", "") + (why.empty() ? "" : " (" + why + ")"));
   lines.Add("scrub", DescribeScrub(status["scrub"]));
   lines.Add("not kept",
             fmt::format("{} extents (no room or a cache error)", count("uncached_extents")));

@@ -58,8 +58,10 @@ struct MountOptions {
   std::chrono::milliseconds settle_time{10'000};
   ScrubOptions scrub;
   bool passthrough = true;
-  bool faces = true;  // each dataset also shows contiguous files (docs/cachefs.md)
-  int fetch_threads = 4;
+  bool faces = true;      // each dataset also shows contiguous files (docs/cachefs.md)
+  int fetch_threads = 0;  // reads of the store at once; 0: as the kind of store needs
+  // How many blocks are fetched ahead of one who opens the blocks of a dataset in order.
+  int read_ahead_blocks = 2;
   SightOptions sight;
   PeerOptions peers;
 };
