@@ -191,13 +191,19 @@ Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
       directory_.path(),
       ScrubServices{.upstream = upstream_, .registry = &registry_, .cache = &cache_},
       options_.scrub);
-  commands_ =
-      std::make_unique<CacheCommands>(CacheCommands::Services{.upstream = upstream_,
-                                                              .registry = &registry_,
-                                                              .cache = &cache_,
-                                                              .policy = policy_.get(),
-                                                              .scrubber = scrubber_.get(),
-                                                              .settle_time = options_.settle_time});
+  CacheCommands::Services command_services{.upstream = upstream_,
+                                           .registry = &registry_,
+                                           .cache = &cache_,
+                                           .policy = policy_.get(),
+                                           .scrubber = scrubber_.get(),
+                                           .settle_time = options_.settle_time};
+  if (peers_) {
+    command_services.node_name = peers_->Self();
+    command_services.elsewhere = [this](const DatasetView& view) {
+      return peers_->ResidencyElsewhere(view);
+    };
+  }
+  commands_ = std::make_unique<CacheCommands>(std::move(command_services));
   PENSTOCK_RETURN_IF_ERROR(StartSight());
   if (peers_) {
     PENSTOCK_ASSIGN_OR_RETURN(peer_server_, peers_->StartServer(registry_, cache_, counters_));
@@ -209,12 +215,6 @@ Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
       .status = [this](const Json& request) { return DescribeStatus(request); },
       .check = [this] { return Check(); },
       .unmount = [this] { session_->RequestStop(); }};
-  if (peers_) {
-    control_services.node_name = peers_->Self();
-    control_services.elsewhere = [this](const DatasetView& view) {
-      return peers_->ResidencyElsewhere(view);
-    };
-  }
   auto control = ControlServer::Start(ControlSocket(), std::move(control_services));
   if (!control.ok()) return control.error();
   control_ = std::move(control).value();
