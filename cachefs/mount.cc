@@ -1,5 +1,6 @@
 #include "penstock/cachefs/mount.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <unordered_map>
 
@@ -18,6 +20,7 @@
 #include "cachefs/control/control_server.h"
 #include "cachefs/control/short_circuit_server.h"
 #include "cachefs/fuse/session.h"
+#include "cachefs/handover/handover.h"
 #include "cachefs/peers/peers.h"
 #include "cachefs/sight/access_log.h"
 #include "cachefs/sight/counter_table.h"
@@ -71,6 +74,22 @@ int FetchThreads(const MountOptions& options) {
   return options.store.find("://") == std::string::npos ? kForDirectories : kForAddresses;
 }
 
+// How the service manager wants to be told of the mount.
+constexpr const char* kServiceVariables[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC"};
+
+// A mount that is taken over.
+struct Takeover {
+  HeldMount mount;
+  StoreFiles files;
+  std::unique_ptr<Predecessor> predecessor;  // null: it was ours, and the successor did not take it
+};
+
+// A mount that is given away; without a successor it was unmounted.
+struct HandedOver {
+  std::unique_ptr<Successor> successor;
+  HeldMount mount;
+};
+
 // Everything of a mount, in the order in which it is built; destroyed in the opposite order.
 class Daemon {
  public:
@@ -123,7 +142,9 @@ class Daemon {
     });
   }
 
-  Status Run(const std::stop_token& stop, const MountEvents& events);
+  // `takeover`: null for a mount that is to be made.
+  Result<HandedOver> Run(const std::stop_token& stop, const MountEvents& events,
+                         Takeover* takeover);
 
  private:
   std::string LeaseSocket() const { return (directory_.path() / "short-circuit.sock").string(); }
@@ -138,7 +159,14 @@ class Daemon {
   Status StartSight();
   bool IsAlive() const;
   void WaitForHandshake() const;
-  void ShutDown();
+  Status BeginSession(Takeover* takeover);
+  // Null: the mount has been unmounted.
+  HandedOver ServeUntilTheEnd();
+  Status TakeSuccessor(const Json& request, const Peer& peer, int socket);
+  std::unique_ptr<Successor> WaitingSuccessor();
+  Result<HeldMount> OfferTo(Successor& successor);
+  bool StopServices();
+  [[noreturn]] void EndAtOnce() const;
 
   const MountOptions options_;
   const std::chrono::system_clock::time_point start_time_ = std::chrono::system_clock::now();
@@ -173,9 +201,12 @@ class Daemon {
   std::unique_ptr<PeerServer> peer_server_;
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<PeriodicFile> metrics_file_;
+  std::mutex successor_mutex_;
+  std::unique_ptr<Successor> successor_;  // that waits for an offer
 };
 
-Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
+Result<HandedOver> Daemon::Run(const std::stop_token& stop, const MountEvents& events,
+                               Takeover* takeover) {
   health_.Start();
   // The sockets first: the mount publishes their names.
   ShortCircuitServices lease_services{.upstream = upstream_,
@@ -208,17 +239,30 @@ Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
   if (peers_) {
     PENSTOCK_ASSIGN_OR_RETURN(peer_server_, peers_->StartServer(registry_, cache_, counters_));
   }
-  PENSTOCK_ASSIGN_OR_RETURN(session_,
-                            FuseSession::Mount(options_.mountpoint, operations_, channel_));
+  PENSTOCK_RETURN_IF_ERROR(BeginSession(takeover));
   ControlServices control_services{
       .commands = commands_.get(),
       .status = [this](const Json& request) { return DescribeStatus(request); },
       .check = [this] { return Check(); },
       .unmount = [this] { session_->RequestStop(); }};
+  control_services.hand_over = [this](const Json& request, const Peer& peer, int socket) {
+    return TakeSuccessor(request, peer, socket);
+  };
   auto control = ControlServer::Start(ControlSocket(), std::move(control_services));
   if (!control.ok()) return control.error();
   control_ = std::move(control).value();
 
+  if (takeover != nullptr) {
+    if (takeover->predecessor) {
+      // The last thing that can fail: then the predecessor goes on.
+      PENSTOCK_RETURN_IF_ERROR(takeover->predecessor->Take());
+      for (const std::string& variable : takeover->mount.state.service_environment) {
+        const size_t name = variable.find('=');
+        setenv(variable.substr(0, name).c_str(), variable.c_str() + name + 1, /*overwrite=*/1);
+      }
+    }
+    session_->Own();
+  }
   const std::stop_callback on_stop(stop, [this] { session_->RequestStop(); });
   std::thread ready([&] {
     WaitForHandshake();
@@ -233,12 +277,103 @@ Status Daemon::Run(const std::stop_token& stop, const MountEvents& events) {
                   .alive = [this] { return IsAlive(); },
                   .describe = [this] { return DescribeLine(); }});
   });
-  session_->Serve(kSessionThreads);
+  HandedOver handed = ServeUntilTheEnd();
   ready.join();
-  if (events.ending) events.ending();
+  const bool unmounted = handed.successor == nullptr;
+  if (events.ending) {
+    events.ending(unmounted ? MountEnding::kUnmounting : MountEnding::kHandingOver);
+  }
   metrics_file_.reset();
-  ShutDown();
+  spdlog::info("{} is {}", options_.mountpoint.string(),
+               unmounted ? "unmounted" : "handed over to another daemon");
+  if (!StopServices()) {
+    // Threads are stuck in the store or the disk and cannot be ended; everything that has to be on
+    // disk is.
+    spdlog::warn("the store or the cache disk does not answer; ending without waiting for it");
+    if (!unmounted) {
+      if (events.successor) events.successor(handed.successor->pid());
+      handed.successor->Leave();
+    }
+    EndAtOnce();
+  }
+  session_->Disown();
+  return handed;
+}
+
+Status Daemon::BeginSession(Takeover* takeover) {
+  if (takeover == nullptr) {
+    PENSTOCK_ASSIGN_OR_RETURN(session_,
+                              FuseSession::Mount(options_.mountpoint, operations_, channel_));
+    return {};
+  }
+  HeldMount& mount = takeover->mount;
+  PENSTOCK_RETURN_IF_ERROR(operations_.Restore(mount.state, takeover->files));
+  PENSTOCK_ASSIGN_OR_RETURN(session_, FuseSession::Adopt(options_.mountpoint, operations_, channel_,
+                                                         std::move(mount.fuse), mount.state));
   return {};
+}
+
+HandedOver Daemon::ServeUntilTheEnd() {
+  while (session_->Serve(kSessionThreads) == FuseSession::Ending::kPaused) {
+    std::unique_ptr<Successor> successor = WaitingSuccessor();
+    if (!successor) continue;
+    auto mount = OfferTo(*successor);
+    if (mount.ok()) {
+      return {.successor = std::move(successor), .mount = std::move(mount).value()};
+    }
+    spdlog::warn("the mount is not handed over: {}", mount.error().ToString());
+    successor->Refuse(mount.error());
+  }
+  if (const auto late = WaitingSuccessor()) {
+    late->Refuse(Error(ErrorKind::kCancelled, "the mount is being unmounted"));
+  }
+  return {};
+}
+
+// In a thread of the control server; the rest is done by the one that serves.
+Status Daemon::TakeSuccessor(const Json& request, const Peer& peer, int socket) {
+  PENSTOCK_RETURN_IF_ERROR(CheckHandoverRequest(request, options_));
+  if (channel_.init_request().empty()) {
+    return Error::Unsupported("the connection to the kernel cannot be handed over")
+        .Advice("unmount and mount again");
+  }
+  FileDescriptor copy(fcntl(socket, F_DUPFD_CLOEXEC, 0));
+  if (!copy.valid()) return Error::FromErrno(errno, "cannot duplicate a socket");
+  const std::lock_guard lock(successor_mutex_);
+  if (successor_) return Error::Busy("another daemon is about to take the mount over");
+  successor_ = std::make_unique<Successor>(std::move(copy), peer.pid);
+  session_->RequestPause();
+  return {};
+}
+
+std::unique_ptr<Successor> Daemon::WaitingSuccessor() {
+  const std::lock_guard lock(successor_mutex_);
+  return std::move(successor_);
+}
+
+// No requests are taken meanwhile.
+Result<HeldMount> Daemon::OfferTo(Successor& successor) {
+  // Each is answered in the upstream time-out.
+  if (!channel_.WaitUntilAnswered(options_.upstream_timeout + kShutdownPatience) ||
+      !metadata_workers_.WaitIdle(kShutdownPatience) ||
+      !read_workers_.WaitIdle(kShutdownPatience)) {
+    return Error::Busy("requests still wait for the store")
+        .In(upstream_->Name())
+        .Advice("try again when the store answers");
+  }
+  HeldMount mount;
+  PENSTOCK_ASSIGN_OR_RETURN(mount.fuse, session_->Duplicate());
+  mount.state.init_request = channel_.init_request();
+  mount.state.passthrough = channel_.agreed_on_passthrough();
+  PENSTOCK_RETURN_IF_ERROR(operations_.Save(mount.state));
+  for (const char* const name : kServiceVariables) {
+    const char* const value = std::getenv(name);
+    if (value != nullptr) {
+      mount.state.service_environment.push_back(fmt::format("{}={}", name, value));
+    }
+  }
+  PENSTOCK_RETURN_IF_ERROR(successor.Offer(mount));
+  return mount;
 }
 
 void Daemon::WaitForHandshake() const {
@@ -248,8 +383,7 @@ void Daemon::WaitForHandshake() const {
   }
 }
 
-void Daemon::ShutDown() {
-  spdlog::info("{} is unmounted", options_.mountpoint.string());
+bool Daemon::StopServices() {
   commands_->Stop();
   bool drained = scrubber_->Stop(kShutdownPatience);
   drained = metadata_workers_.Stop(kShutdownPatience) && drained;
@@ -259,16 +393,15 @@ void Daemon::ShutDown() {
   drained = disk_probe_.Stop(kShutdownPatience) && drained;
   drained = cache_.Stop(kShutdownPatience) && drained;
   drained = health_.Stop(kShutdownPatience) && drained;
-  if (drained) {
-    // Those who describe the rest before what they describe.
-    control_.reset();
-    metrics_.reset();
-    leases_.reset();
-    return;
-  }
-  // Threads are stuck in the store or the disk and cannot be ended; everything that has to be on
-  // disk is.
-  spdlog::warn("the store or the cache disk does not answer; ending without waiting for it");
+  if (!drained) return false;
+  // Those who describe the rest before what they describe.
+  control_.reset();
+  metrics_.reset();
+  leases_.reset();
+  return true;
+}
+
+void Daemon::EndAtOnce() const {
   spdlog::shutdown();
   unlink(LeaseSocket().c_str());
   unlink(ControlSocket().c_str());
@@ -407,17 +540,11 @@ void RaiseDescriptorLimit() {
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0) spdlog::warn("the limit of open files stays low");
 }
 
-}  // namespace
-
-Status RunMount(const MountOptions& options, const std::stop_token& stop,
-                const MountEvents& events) {
-  RaiseDescriptorLimit();
-  UpstreamOptions upstream_options = options.upstream;
-  upstream_options.timeout = options.upstream_timeout;
-  PENSTOCK_ASSIGN_OR_RETURN(std::shared_ptr<Upstream> upstream,
-                            MakeUpstream(options.store, upstream_options));
-  // An address that is mistyped is told here and not by the first file.
-  PENSTOCK_RETURN_IF_ERROR(upstream->Stat(""));
+// From opening the cache directory to closing it.
+Result<HandedOver> ServeMount(const MountOptions& options,
+                              const std::shared_ptr<Upstream>& upstream,
+                              const std::stop_token& stop, const MountEvents& events,
+                              Takeover* takeover) {
   PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<Peers> peers,
                             Peers::Open(options.peers, options.upstream_timeout));
   PENSTOCK_ASSIGN_OR_RETURN(CacheDirectory directory, CacheDirectory::Open(options.cache));
@@ -431,9 +558,58 @@ Status RunMount(const MountOptions& options, const std::stop_token& stop,
                                                 .rotate_bytes = options.sight.access_log_bytes}));
   }
   auto daemon =
-      std::make_unique<Daemon>(options, std::move(upstream), std::move(directory), std::move(store),
-                               limits, std::move(policy), std::move(access_log), std::move(peers));
-  return daemon->Run(stop, events);
+      std::make_unique<Daemon>(options, upstream, std::move(directory), std::move(store), limits,
+                               std::move(policy), std::move(access_log), std::move(peers));
+  return daemon->Run(stop, events, takeover);
+}
+
+// Up to where the predecessor has closed the cache.
+Result<std::unique_ptr<Takeover>> TakeOver(const MountOptions& options, Upstream& upstream) {
+  auto takeover = std::make_unique<Takeover>();
+  PENSTOCK_ASSIGN_OR_RETURN(takeover->predecessor, Predecessor::Ask(options));
+  PENSTOCK_ASSIGN_OR_RETURN(takeover->mount, takeover->predecessor->Receive());
+  takeover->files = ReopenStoreFiles(upstream, takeover->mount.state);
+  PENSTOCK_RETURN_IF_ERROR(takeover->predecessor->Understood());
+  return takeover;
+}
+
+}  // namespace
+
+Status RunMount(const MountOptions& options, const std::stop_token& stop,
+                const MountEvents& events) {
+  RaiseDescriptorLimit();
+  UpstreamOptions upstream_options = options.upstream;
+  upstream_options.timeout = options.upstream_timeout;
+  PENSTOCK_ASSIGN_OR_RETURN(const std::shared_ptr<Upstream> upstream,
+                            MakeUpstream(options.store, upstream_options));
+  // An address that is mistyped is told here and not by the first file.
+  PENSTOCK_RETURN_IF_ERROR(upstream->Stat(""));
+  std::unique_ptr<Takeover> takeover;
+  if (options.replace) {
+    // What can be refused without the cache is refused before anybody stops anything.
+    PENSTOCK_RETURN_IF_ERROR(Peers::Open(options.peers, options.upstream_timeout));
+    PENSTOCK_ASSIGN_OR_RETURN(takeover, TakeOver(options, *upstream));
+  }
+  while (true) {
+    const bool was_ours = takeover != nullptr && takeover->predecessor == nullptr;
+    auto handed = ServeMount(options, upstream, stop, events, takeover.get());
+    if (!handed.ok()) {
+      takeover.reset();  // and with it the connection to the kernel
+      if (was_ours) Unmount(options.mountpoint);
+      return handed.error();
+    }
+    if (!handed->successor) return {};
+    const pid_t successor = handed->successor->pid();
+    const Status released = handed->successor->Release([&] {
+      if (events.successor) events.successor(successor);
+    });
+    if (released.ok()) return {};
+    spdlog::error("the other daemon has not taken the mount, it goes on here: {}",
+                  released.error().ToString());
+    takeover = std::make_unique<Takeover>();
+    takeover->mount = std::move(handed->mount);
+    takeover->files = ReopenStoreFiles(*upstream, takeover->mount.state);
+  }
 }
 
 }  // namespace penstock::cachefs

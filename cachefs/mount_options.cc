@@ -63,11 +63,20 @@ Result<std::string> CheckStore(const std::string& store, const UpstreamOptions& 
   return canonical.string();
 }
 
-Result<std::filesystem::path> CheckMountpoint(const std::filesystem::path& mountpoint) {
+Result<std::filesystem::path> CheckMountpoint(const std::filesystem::path& mountpoint,
+                                              bool replace) {
   std::error_code failure;
   const std::filesystem::path absolute =
       std::filesystem::absolute(mountpoint, failure).lexically_normal();
   const std::filesystem::path named = absolute.has_filename() ? absolute : absolute.parent_path();
+  if (replace) {
+    // Its daemon will say whether it is the same mount. (Not by what lies there: if nobody serves
+    // it any more, that is an error and not for ever.)
+    const std::filesystem::path parent = std::filesystem::canonical(named.parent_path(), failure);
+    if (!failure) return parent / named.filename();
+    return Error::FromErrno(failure.value(), "the mountpoint cannot be reached")
+        .In(mountpoint.string());
+  }
   // Not by stat, which the kernel may answer from what it remembers.
   const int opened = open(named.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const bool dead = opened < 0 && errno == ENOTCONN;
@@ -98,7 +107,8 @@ Result<std::filesystem::path> CheckMountpoint(const std::filesystem::path& mount
 Result<MountOptions> CheckMountOptions(const MountOptions& options) {
   MountOptions checked = options;
   PENSTOCK_ASSIGN_OR_RETURN(checked.store, CheckStore(options.store, options.upstream));
-  PENSTOCK_ASSIGN_OR_RETURN(checked.mountpoint, CheckMountpoint(options.mountpoint));
+  PENSTOCK_ASSIGN_OR_RETURN(checked.mountpoint,
+                            CheckMountpoint(options.mountpoint, options.replace));
   std::error_code failure;
   // The daemon leaves its working directory.
   for (std::filesystem::path* const file :

@@ -37,6 +37,11 @@ void WorkerPool::Submit(Priority priority, Task task) {
   }
 }
 
+bool WorkerPool::WaitIdle(std::chrono::milliseconds patience) {
+  std::unique_lock lock(mutex_);
+  return idle_.wait_for(lock, patience, [this] { return busy_ == 0; });
+}
+
 bool WorkerPool::Stop(std::chrono::milliseconds patience) {
   std::array<std::deque<Task>, 3> dropped;  // destroyed outside the lock
   std::unique_lock lock(mutex_);

@@ -37,6 +37,9 @@ class WorkerPool {
   // After Stop, tasks are dropped.
   void Submit(Priority priority, Task task);
 
+  // Waits until no task is under way; more may come. False after `patience`.
+  bool WaitIdle(std::chrono::milliseconds patience);
+
   // Takes no more tasks, drops those that have not begun and waits up to `patience` for the others.
   // False where some thread is still stuck.
   bool Stop(std::chrono::milliseconds patience);

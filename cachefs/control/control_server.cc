@@ -85,6 +85,8 @@ void ControlServer::Converse(int socket) {
     status = peer.error();
   } else if (!request.is_object()) {
     status = Error::InvalidArgument("the request is not a line of JSON");
+  } else if (request.value("command", Json()) == "handover") {
+    status = HandOver(request, *peer, socket);
   } else {
     status = Handle(request, *peer, [socket](const Json& line) { return WriteLine(socket, line); });
   }
@@ -92,6 +94,14 @@ void ControlServer::Converse(int socket) {
     WriteLine(socket, {{"error", status.error().ToString()},
                        {"kind", std::string(ErrorKindName(status.error().kind()))}});
   }
+}
+
+Status ControlServer::HandOver(const Json& request, const Peer& peer, int socket) {
+  if (peer.uid != 0 && peer.uid != geteuid()) {
+    return Error(ErrorKind::kPermission, "only root and the user of the daemon may do that");
+  }
+  if (!services_.hand_over) return Error::Unsupported("this daemon cannot be replaced");
+  return services_.hand_over(request, peer, socket);
 }
 
 Status ControlServer::Handle(const Json& request, const Peer& peer, const Writer& write) {

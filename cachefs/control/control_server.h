@@ -23,6 +23,8 @@ struct ControlServices {
   std::function<Json(const Json& request)> status;  // the whole answer to "status"
   std::function<Json()> check;                      // the whole answer to "check"; may take long
   std::function<void()> unmount;                    // begins the end of the daemon
+  // A successor asks for the mount (handover/handover.h) and is answered over its socket.
+  std::function<Status(const Json& request, const Peer& peer, int socket)> hand_over = nullptr;
 };
 
 class ControlServer {
@@ -45,6 +47,7 @@ class ControlServer {
 
   void Serve();
   void Converse(int socket);
+  Status HandOver(const Json& request, const Peer& peer, int socket);
   Status Handle(const Json& request, const Peer& peer, const Writer& write);
 
   static constexpr int kMostConversations = 8;

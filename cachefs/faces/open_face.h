@@ -32,6 +32,8 @@ class OpenFace {
   OpenFace& operator=(const OpenFace&) = delete;
 
   const Face& face() const { return *face_; }
+  const FaceHeader& header() const { return *header_; }
+  const std::shared_ptr<const DatasetView>& dataset() const { return dataset_; }
 
   // As BlockCache::Read: the callback runs exactly once, in this thread where the bytes are local.
   void Read(uint64_t offset, size_t size, BlockCache::ReadCallback callback);

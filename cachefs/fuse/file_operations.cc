@@ -170,9 +170,9 @@ void Operations::LogOpen(fuse_req_t request, const Node& node, AccessMode mode) 
 }
 
 int32_t Operations::TryPassthrough(fuse_req_t request, Node& node, const ReplicaPin& pin) {
-  if (!services_.channel->passthrough()) return 0;
   // Another backing file, or none, is refused by the kernel while this one is in use.
   if (node.backing_id > 0) return node.backing_id;
+  if (!services_.channel->passthrough()) return 0;
   // Daemon-served descriptors may be mapped; the node stays served until they are closed. New
   // lookups get another node (BlockCompleted).
   if (node.served_opens > 0 || !services_.cache->IsComplete(pin)) return 0;

@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -74,6 +75,8 @@ struct BackingMap {
 static_assert(sizeof(BackingMap) == 16);
 
 constexpr uint32_t kOpcodeInit = 26;
+// FORGET, INTERRUPT, NOTIFY_REPLY, BATCH_FORGET.
+constexpr uint32_t kNotAnswered[] = {2, 36, 41, 42};
 constexpr uint32_t kFlagInitExtended = uint32_t{1} << 30;
 constexpr uint32_t kFlag2MapDirectFiles = uint32_t{1} << 4;
 constexpr uint32_t kFlag2Passthrough = uint32_t{1} << 5;
@@ -114,18 +117,44 @@ KernelChannel* KernelChannel::FromUserdata(void* userdata) {
   return static_cast<SessionUserdata*>(userdata)->channel;
 }
 
-Status KernelChannel::Attach(fuse_session* session) {
+Status KernelChannel::Attach(fuse_session* session, [[maybe_unused]] int fd) {
   session_ = session;
 #if FUSE_VERSION < FUSE_MAKE_VERSION(3, 17)
   fuse_custom_io hooks{};
   hooks.read = ReadHook;
   hooks.writev = WriteHook;
-  const int failure = fuse_session_custom_io(session, &hooks, fuse_session_fd(session));
+  const int failure = fuse_session_custom_io(session, &hooks, fd);
   if (failure != 0) {
     return Error::FromErrno(-failure, "cannot install the packet hooks of the FUSE session");
   }
 #endif
   return {};
+}
+
+Status KernelChannel::Replay(const std::string& init_request, bool passthrough) {
+  began_elsewhere_ = true;
+  agreed_on_passthrough_ = passthrough;
+  replaying_ = true;
+  std::string packet = init_request;
+  SawRequest(packet.data(), packet.size());
+  fuse_buf buffer{};
+  buffer.mem = packet.data();
+  buffer.size = packet.size();
+  fuse_session_process_buf(session_, &buffer);
+  replaying_ = false;
+  if (handshake_done()) return {};
+  return Error::Unsupported("the connection to the kernel cannot be taken over")
+      .Advice("unmount and mount again");
+}
+
+std::string KernelChannel::init_request() const {
+  const std::lock_guard lock(mutex_);
+  return init_packet_;
+}
+
+bool KernelChannel::WaitUntilAnswered(std::chrono::milliseconds patience) {
+  std::unique_lock lock(mutex_);
+  return all_answered_.wait_for(lock, patience, [this] { return unanswered_.empty(); });
 }
 
 void KernelChannel::Negotiate(fuse_conn_info* connection) {
@@ -148,7 +177,13 @@ void KernelChannel::Negotiate(fuse_conn_info* connection) {
 
 void KernelChannel::SawRequest(const void* packet, size_t size) {
   RequestHeader header{};
-  if (!CopyOut(packet, size, 0, header) || header.opcode != kOpcodeInit) return;
+  if (!CopyOut(packet, size, 0, header)) return;
+  if (std::ranges::find(kNotAnswered, header.opcode) == std::end(kNotAnswered)) {
+    const std::lock_guard lock(mutex_);
+    unanswered_.insert(header.unique);
+    if (header.opcode == kOpcodeInit) init_packet_.assign(static_cast<const char*>(packet), size);
+  }
+  if (header.opcode != kOpcodeInit) return;
   InitRequest init{};
   if (!CopyOut(packet, size, sizeof header, init)) return;
   init_request_ = header.unique;
@@ -159,44 +194,70 @@ void KernelChannel::SawRequest(const void* packet, size_t size) {
 }
 
 ssize_t KernelChannel::WriteReply(int fd, iovec* parts, int count) {
-  if (count == 2 && parts[0].iov_len == sizeof(ReplyHeader)) {
-    ReplyHeader header{};
+  ReplyHeader header{};
+  if (count == 2 && parts[0].iov_len == sizeof header) {
     std::memcpy(&header, parts[0].iov_base, sizeof header);
     if (header.error == 0 && header.unique == init_request_ && init_request_ != 0 &&
         parts[1].iov_len == sizeof(InitReply)) {
-      InitReply reply{};
-      std::memcpy(&reply, parts[1].iov_base, sizeof reply);
-      init_request_ = 0;
-      if (kernel_offers_mapping_) reply.flags2 |= kFlag2MapDirectFiles;
-      if (kernel_offers_passthrough_ && want_passthrough_) {
-        reply.flags2 |= kFlag2Passthrough;
-        reply.max_stack_depth = kMaximumStackDepth;
-      }
-      if (reply.flags2 != 0) reply.flags |= kFlagInitExtended;
-      // The first open may come as soon as the reply is written.
-      maps_direct_files_.store(kernel_offers_mapping_, std::memory_order_release);
-      passthrough_.store(kernel_offers_passthrough_ && want_passthrough_,
-                         std::memory_order_release);
-      iovec patched[2] = {parts[0], {&reply, sizeof reply}};
-      const ssize_t written = writev(fd, patched, 2);
-      handshake_done_.store(true, std::memory_order_release);
-      return written;
+      return AnswerInit(fd, parts);
     }
     if (open_reply_backing_id > 0 && header.error == 0 && parts[1].iov_len == sizeof(OpenReply)) {
       OpenReply reply{};
       std::memcpy(&reply, parts[1].iov_base, sizeof reply);
       reply.open_flags |= kOpenPassthrough;
       reply.backing_id = open_reply_backing_id;
-      iovec patched[2] = {parts[0], {&reply, sizeof reply}};
-      return writev(fd, patched, 2);
+      const iovec patched[2] = {parts[0], {&reply, sizeof reply}};
+      return Send(fd, patched, 2);
     }
   }
-  return writev(fd, parts, count);
+  return Send(fd, parts, count);
+}
+
+ssize_t KernelChannel::AnswerInit(int fd, const iovec* parts) {
+  InitReply reply{};
+  std::memcpy(&reply, parts[1].iov_base, sizeof reply);
+  init_request_ = 0;
+  const bool passthrough = kernel_offers_passthrough_ && want_passthrough_;
+  if (!replaying_) agreed_on_passthrough_ = passthrough;
+  if (kernel_offers_mapping_) reply.flags2 |= kFlag2MapDirectFiles;
+  if (passthrough) {
+    reply.flags2 |= kFlag2Passthrough;
+    reply.max_stack_depth = kMaximumStackDepth;
+  }
+  if (reply.flags2 != 0) reply.flags |= kFlagInitExtended;
+  // The first open may come as soon as the reply is written.
+  maps_direct_files_.store(kernel_offers_mapping_, std::memory_order_release);
+  passthrough_.store(passthrough && agreed_on_passthrough_, std::memory_order_release);
+  const iovec patched[2] = {parts[0], {&reply, sizeof reply}};
+  const ssize_t written = Send(fd, patched, 2);
+  handshake_done_.store(true, std::memory_order_release);
+  return written;
+}
+
+ssize_t KernelChannel::Send(int fd, const iovec* parts, int count) {
+  ssize_t written = 0;
+  if (replaying_) {
+    for (int i = 0; i < count; ++i) written += static_cast<ssize_t>(parts[i].iov_len);
+  } else {
+    written = writev(fd, parts, count);
+  }
+  ReplyHeader header{};
+  if (count > 0 && CopyOut(parts[0].iov_base, parts[0].iov_len, 0, header)) {
+    const int error_number = errno;
+    const std::lock_guard lock(mutex_);
+    unanswered_.erase(header.unique);
+    if (unanswered_.empty()) all_answered_.notify_all();
+    errno = error_number;
+  }
+  return written;
 }
 
 std::string KernelChannel::PassthroughFailure() const {
   if (passthrough()) return "";
   if (!want_passthrough_) return "switched off by --no-passthrough";
+  if (began_elsewhere_ && !agreed_on_passthrough_) {
+    return "the mount began without it (unmount and mount again)";
+  }
   if (const int error_number = registration_errno_.load(); error_number != 0) {
     return fmt::format("the kernel refused a backing file: {}", std::strerror(error_number));
   }

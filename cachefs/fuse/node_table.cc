@@ -80,4 +80,45 @@ size_t NodeTable::size() const {
   return nodes_.size();
 }
 
+void NodeTable::Save(MountState& state) const {
+  const std::lock_guard lock(mutex_);
+  state.next_node = next_id_;
+  for (const auto& [id, node] : nodes_) {
+    if (id == kRootId) continue;
+    const auto current = current_.find(node->path);
+    const std::lock_guard node_lock(node->mutex);
+    state.nodes.push_back({.id = id,
+                           .path = node->path,
+                           .lookups = node->lookups,
+                           .current = current != current_.end() && current->second == node,
+                           .type = node->type,
+                           .device = node->device,
+                           .inode = node->inode,
+                           .block = node->block,
+                           .face = node->face,
+                           .backing_id = node->backing_id,
+                           .shown = node->shown});
+  }
+}
+
+void NodeTable::Restore(const MountState& state) {
+  const std::lock_guard lock(mutex_);
+  next_id_ = state.next_node;
+  for (const MountState::HeldNode& held : state.nodes) {
+    auto node = std::make_shared<Node>();
+    node->id = held.id;
+    node->path = held.path;
+    node->lookups = held.lookups;
+    node->type = held.type;
+    node->device = held.device;
+    node->inode = held.inode;
+    node->block = held.block;
+    node->face = held.face;
+    node->backing_id = held.backing_id;
+    node->shown = held.shown;
+    if (held.current) current_[node->path] = node;
+    nodes_[node->id] = std::move(node);
+  }
+}
+
 }  // namespace penstock::cachefs

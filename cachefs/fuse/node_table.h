@@ -22,6 +22,7 @@
 
 #include "cachefs/cache/block_source.h"
 #include "cachefs/faces/face.h"
+#include "cachefs/handover/mount_state.h"
 
 namespace penstock::cachefs {
 
@@ -72,6 +73,10 @@ class NodeTable {
   void Retire(const std::shared_ptr<Node>& node);
 
   size_t size() const;
+
+  // For the daemon that comes next, and in it, into a table that knows the root alone.
+  void Save(MountState& state) const;
+  void Restore(const MountState& state);
 
  private:
   mutable std::mutex mutex_;

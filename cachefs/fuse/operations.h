@@ -25,6 +25,7 @@
 #include "cachefs/fuse/kernel_channel.h"
 #include "cachefs/fuse/node_table.h"
 #include "cachefs/fuse/pending_request.h"
+#include "cachefs/handover/mount_state.h"
 #include "cachefs/sight/access_log.h"
 
 namespace penstock::cachefs {
@@ -62,6 +63,12 @@ class Operations {
   static const fuse_lowlevel_ops& Table();
   // Needed for telling the kernel about nodes that have changed; null: do not tell any more.
   void SetSession(fuse_session* session);
+
+  // saved_operations.cc. Nodes, open files and listings, for the daemon that comes next. No request
+  // is under way.
+  Status Save(MountState& state) const;
+  // Before the first request, in the daemon that comes next. `files`: by handle.
+  Status Restore(const MountState& state, const StoreFiles& files);
 
   // A replica has become complete: opens from now on may pass through. Any thread.
   void BlockCompleted(const BlockSource& source);

@@ -23,6 +23,12 @@ void Signal(const FileDescriptor& event) {
   if (write(event.get(), &one, sizeof one) < 0) spdlog::error("cannot signal the session's end");
 }
 
+// Takes back what was signalled.
+void Drain(const FileDescriptor& event) {
+  uint64_t count = 0;
+  (void)!read(event.get(), &count, sizeof count);
+}
+
 void RunFusermount(const std::filesystem::path& mountpoint) {
   const pid_t child = fork();
   if (child == 0) {
@@ -34,17 +40,16 @@ void RunFusermount(const std::filesystem::path& mountpoint) {
 
 }  // namespace
 
-Result<std::unique_ptr<FuseSession>> FuseSession::Mount(const std::filesystem::path& mountpoint,
-                                                        Operations& operations,
-                                                        KernelChannel& channel) {
+Result<std::unique_ptr<FuseSession>> FuseSession::Make(const std::filesystem::path& mountpoint,
+                                                       Operations& operations,
+                                                       KernelChannel& channel) {
   std::unique_ptr<FuseSession> session(new FuseSession());
   session->mountpoint_ = mountpoint;
   session->operations_ = &operations;
   session->userdata_ = {.channel = &channel, .operations = &operations};
-  session->stop_ = FileDescriptor(eventfd(0, EFD_CLOEXEC));
-  session->threads_ = FileDescriptor(eventfd(0, EFD_CLOEXEC));
-  if (!session->stop_.valid() || !session->threads_.valid()) {
-    return Error::FromErrno(errno, "cannot make an eventfd");
+  for (FileDescriptor* const event : {&session->stop_, &session->pause_, &session->threads_}) {
+    *event = FileDescriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!event->valid()) return Error::FromErrno(errno, "cannot make an eventfd");
   }
 
   std::string options = "ro,nosuid,nodev,default_permissions,fsname=penstock,subtype=penstock";
@@ -57,17 +62,33 @@ Result<std::unique_ptr<FuseSession>> FuseSession::Mount(const std::filesystem::p
                                        &session->userdata_);
   fuse_opt_free_args(&arguments);
   if (session->session_ == nullptr) return Error::Internal("cannot make a FUSE session");
+  return session;
+}
 
+Result<std::unique_ptr<FuseSession>> FuseSession::Mount(const std::filesystem::path& mountpoint,
+                                                        Operations& operations,
+                                                        KernelChannel& channel) {
+  PENSTOCK_ASSIGN_OR_RETURN(auto session, Make(mountpoint, operations, channel));
   if (fuse_session_mount(session->session_, mountpoint.c_str()) != 0) {
     return Error(ErrorKind::kIo, "cannot mount")
         .In(mountpoint.string())
         .Advice("check that /dev/fuse exists and may be opened, and that fusermount3 is installed");
   }
   session->mounted_ = true;
-  PENSTOCK_RETURN_IF_ERROR(channel.Attach(session->session_));
   const int fd = fuse_session_fd(session->session_);
+  PENSTOCK_RETURN_IF_ERROR(channel.Attach(session->session_, fd));
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-  operations.SetSession(session->session_);
+  return session;
+}
+
+Result<std::unique_ptr<FuseSession>> FuseSession::Adopt(const std::filesystem::path& mountpoint,
+                                                        Operations& operations,
+                                                        KernelChannel& channel, FileDescriptor fuse,
+                                                        const MountState& state) {
+  PENSTOCK_ASSIGN_OR_RETURN(auto session, Make(mountpoint, operations, channel));
+  PENSTOCK_RETURN_IF_ERROR(channel.Attach(session->session_, fuse.get()));
+  fuse.Release();  // the session closes it
+  PENSTOCK_RETURN_IF_ERROR(channel.Replay(state.init_request, state.passthrough));
   return session;
 }
 
@@ -79,23 +100,46 @@ FuseSession::~FuseSession() {
 
 void FuseSession::RequestStop() { Signal(stop_); }
 
-void FuseSession::Serve(int threads) {
+void FuseSession::RequestPause() { Signal(pause_); }
+
+Result<FileDescriptor> FuseSession::Duplicate() const {
+  FileDescriptor copy(fcntl(fuse_session_fd(session_), F_DUPFD_CLOEXEC, 0));
+  if (!copy.valid()) return Error::FromErrno(errno, "cannot duplicate the FUSE descriptor");
+  return copy;
+}
+
+FuseSession::Ending FuseSession::Serve(int threads) {
+  operations_->SetSession(session_);
+  pausing_ = false;
   std::vector<std::thread> takers;
   takers.reserve(static_cast<size_t>(threads));
   for (int i = 0; i < threads; ++i) {
     takers.emplace_back([this, &self = busy_.Add()] { TakeRequests(self); });
   }
 
-  // Wait for a request to stop, or for the threads to find the file system unmounted.
-  pollfd events[2] = {{stop_.get(), POLLIN, 0}, {threads_.get(), POLLIN, 0}};
-  while (poll(events, 2, -1) < 0 && errno == EINTR) {
+  // Wait for a request to stop or to pause, or for the threads to find the file system unmounted.
+  pollfd events[3] = {
+      {stop_.get(), POLLIN, 0}, {pause_.get(), POLLIN, 0}, {threads_.get(), POLLIN, 0}};
+  while (poll(events, 3, -1) < 0 && errno == EINTR) {
   }
-  // Unmounting needs the threads (closing files sends requests), so they end after it.
   operations_->SetSession(nullptr);
-  if (fuse_session_exited(session_) == 0) Unmount();
-  mounted_ = false;
+  Drain(pause_);
+  const bool pauses = events[0].revents == 0 && events[1].revents != 0;
+  if (pauses) {
+    pausing_ = true;
+  } else {
+    // Unmounting needs the threads (closing files sends requests), so they end after it.
+    if (fuse_session_exited(session_) == 0) Unmount();
+    mounted_ = false;
+  }
   Signal(threads_);
   for (std::thread& taker : takers) taker.join();
+  busy_.Clear();
+  Drain(threads_);
+  if (!pauses) return Ending::kUnmounted;
+  if (fuse_session_exited(session_) == 0) return Ending::kPaused;
+  mounted_ = false;
+  return Ending::kUnmounted;
 }
 
 void FuseSession::TakeRequests(BusyThreads::Thread& self) {
@@ -111,7 +155,7 @@ void FuseSession::TakeRequests(BusyThreads::Thread& self) {
     return;
   }
   fuse_buf buffer{};
-  while (fuse_session_exited(session_) == 0) {
+  while (fuse_session_exited(session_) == 0 && !pausing_) {
     const int received = fuse_session_receive_buf(session_, &buffer);
     if (received > 0) {
       self.Begin();
@@ -129,18 +173,22 @@ void FuseSession::TakeRequests(BusyThreads::Thread& self) {
 
 void FuseSession::Unmount() {
   mounted_ = false;
+  cachefs::Unmount(mountpoint_);
+}
+
+void Unmount(const std::filesystem::path& mountpoint) {
   if (geteuid() != 0) {
-    RunFusermount(mountpoint_);
+    RunFusermount(mountpoint);
     return;
   }
-  if (umount2(mountpoint_.c_str(), UMOUNT_NOFOLLOW) == 0) return;
+  if (umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW) == 0) return;
   if (errno == EBUSY) {
-    spdlog::warn("{}: files are still open; the mount is detached", mountpoint_.string());
-    if (umount2(mountpoint_.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH) == 0) return;
+    spdlog::warn("{}: files are still open; the mount is detached", mountpoint.string());
+    if (umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH) == 0) return;
   }
   if (errno != EINVAL) {  // EINVAL: not mounted any more
     spdlog::error("{}",
-                  Error::FromErrno(errno, "cannot unmount").In(mountpoint_.string()).ToString());
+                  Error::FromErrno(errno, "cannot unmount").In(mountpoint.string()).ToString());
   }
 }
 

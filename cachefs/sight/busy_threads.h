@@ -27,10 +27,16 @@ class BusyThreads {
     std::atomic<Clock::rep> since_{kIdle};
   };
 
-  // Stays where it is for as long as this object lives.
+  // Stays where it is until Clear, or for as long as this object lives.
   Thread& Add() {
     const std::lock_guard lock(mutex_);
     return threads_.emplace_back();
+  }
+
+  // The threads have ended.
+  void Clear() {
+    const std::lock_guard lock(mutex_);
+    threads_.clear();
   }
 
   // False while every thread has been at one thing since before `earliest`.

@@ -48,7 +48,8 @@ struct MountArguments {
   std::string config;
   bool print_config = false;
   std::string access_log_size;
-  int ready_fd = -1;  // of the process that waits for the mount; only between our own processes
+  std::string directory;  // to begin in: that of the process that was started by hand
+  int ready_fd = -1;      // of the process that waits for the mount; only between our own processes
 };
 
 Result<cachefs::SpaceReserve> ParseReserve(const std::string& text) {
@@ -128,38 +129,50 @@ int ServeMount(const cachefs::MountOptions& options, const MountArguments& argum
                const CommandContext& context) {
   const auto sinks = StartLog(arguments.verbose);
   const bool in_background = arguments.ready_fd >= 0;
+  // That of a service goes on in the journal when its daemon is replaced.
+  const bool logs_to_file = in_background && !LogsToJournal();
   prctl(PR_SET_NAME, "penstock");  // started by /proc/self/exe, it would be "exe"
   const std::filesystem::path log = options.cache / "penstock.log";
   MountService service([&] {
-    if (in_background) MoveLogToFile(*sinks, log);
+    if (logs_to_file) MoveLogToFile(*sinks, log);
   });
+  bool is_up = false;
   const auto ready = [&](const cachefs::MountHandle& handle) {
-    if (in_background) {
-      MoveLogToFile(*sinks, log);
+    if (in_background && !is_up) {
+      if (logs_to_file) MoveLogToFile(*sinks, log);
       spdlog::info("penstock {} shows {} on {} (process {})", PENSTOCK_VERSION,
                    cachefs::WithoutSecrets(options.store), options.mountpoint.string(), getpid());
-      DetachFromTerminal();
+      if (logs_to_file) DetachFromTerminal();
       if (chdir("/") != 0) spdlog::warn("cannot leave the working directory");
       if (write(arguments.ready_fd, "r", 1) != 1) spdlog::warn("nobody waits for the mount");
       close(arguments.ready_fd);
     }
+    is_up = true;
     service.Begin(handle);
   };
   if (in_background) setsid();
   const Status served =
-      cachefs::RunMount(options, context.stop, {.ready = ready, .ending = [&] { service.End(); }});
+      cachefs::RunMount(options, context.stop,
+                        {.ready = ready,
+                         .ending = [&](cachefs::MountEnding ending) { service.End(ending); },
+                         .successor = MountService::NameSuccessor});
   if (!served.ok()) return ReportError(served.error());
   return kExitDone;
 }
 
 // Runs the same command again as a process of its own and returns when its mount is up. (A fork
 // without exec would lose the threads that this process has already started.)
-int StartDaemon(const CommandContext& context) {
+int StartDaemon(const MountArguments& mount, const CommandContext& context) {
   int ends[2];
   if (pipe(ends) != 0) return ReportError(Error::FromErrno(errno, "cannot make a pipe"));
   fcntl(ends[0], F_SETFD, FD_CLOEXEC);
   std::vector<std::string> command = context.command_line;
   command.insert(command.end(), {"--foreground", "--ready-fd", std::to_string(ends[1])});
+  // The daemon leaves it; the one that replaces it may want it.
+  std::error_code failure;
+  if (mount.directory.empty()) {
+    command.insert(command.end(), {"--directory", std::filesystem::current_path(failure).string()});
+  }
   std::vector<char*> arguments;
   arguments.reserve(command.size() + 1);
   for (std::string& argument : command) arguments.push_back(argument.data());
@@ -201,6 +214,9 @@ Status CheckComplete(const MountArguments& arguments) {
 }
 
 int Mount(MountArguments& arguments, CLI::App& command, const CommandContext& context) {
+  if (!arguments.directory.empty() && chdir(arguments.directory.c_str()) != 0) {
+    return ReportError(Error::FromErrno(errno, "cannot go to").In(arguments.directory));
+  }
   if (!arguments.config.empty()) {
     if (const Status read = ApplyConfigFile(command, arguments.config); !read.ok()) {
       return ReportError(read.error());
@@ -216,7 +232,7 @@ int Mount(MountArguments& arguments, CLI::App& command, const CommandContext& co
   const auto options = MakeOptions(arguments);
   if (!options.ok()) return ReportError(options.error());
   if (arguments.foreground) return ServeMount(*options, arguments, context);
-  return StartDaemon(context);
+  return StartDaemon(arguments, context);
 }
 
 int Unmount(const std::string& mountpoint) {
@@ -355,10 +371,13 @@ void AddMount(CLI::App& app, CommandContext& context) {
                       "File with these options, NAME = VALUE; the command line goes before it");
   command->add_flag("--print-config", arguments->print_config,
                     "Print such a file with what is set, and mount nothing");
+  command->add_flag("--replace", arguments->options.replace,
+                    "Take over the mount from the daemon that serves it; open files go on");
   command->add_flag("--foreground", arguments->foreground,
                     "Stay in this process, log to standard error");
   command->add_flag("--verbose", arguments->verbose, "Log more");
   command->add_option("--ready-fd", arguments->ready_fd)->group("");
+  command->add_option("--directory", arguments->directory)->group("");
   command->callback([arguments, command, &context] {
     context.exit_status = Mount(*arguments, *command, context);
   });

@@ -13,8 +13,8 @@ namespace penstock::tools {
 namespace {
 
 // Of the command line alone.
-constexpr std::string_view kNotInFiles[] = {"help", "config", "print-config", "foreground",
-                                            "ready-fd"};
+constexpr std::string_view kNotInFiles[] = {"help",     "config",  "print-config", "foreground",
+                                            "ready-fd", "replace", "directory"};
 
 std::string Lower(std::string text) {
   std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });

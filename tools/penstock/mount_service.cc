@@ -65,7 +65,7 @@ MountService::MountService(std::function<void()> reopen_log)
   sigaction(SIGHUP, &action, nullptr);
 }
 
-MountService::~MountService() { End(); }
+MountService::~MountService() { End(cachefs::MountEnding::kUnmounting); }
 
 void MountService::Begin(const cachefs::MountHandle& handle) {
   handle_ = handle;
@@ -73,11 +73,18 @@ void MountService::Begin(const cachefs::MountHandle& handle) {
   thread_ = std::thread([this] { Work(); });
 }
 
-void MountService::End() {
+void MountService::End(cachefs::MountEnding ending) {
   if (!thread_.joinable()) return;
-  NotifyService("STOPPING=1\nSTATUS=unmounting");
+  NotifyService(ending == cachefs::MountEnding::kUnmounting ? "STOPPING=1\nSTATUS=unmounting"
+                                                            : "STATUS=handing over");
   Signal(stop_.get());
   thread_.join();
+  Drain(stop_.get());
+}
+
+void MountService::NameSuccessor(pid_t process) {
+  NotifyService(fmt::format("MAINPID={}", process));
+  WaitForService();
 }
 
 void MountService::Work() {

@@ -24,8 +24,11 @@ class MountService {
   // READY=1; from now on STATUS= every half minute, WATCHDOG=1 while the mount is alive, and on
   // SIGHUP RELOADING=1, the logs opened again, READY=1.
   void Begin(const cachefs::MountHandle& handle);
-  // STOPPING=1. The handle is not used any more when it returns.
-  void End();
+  // STOPPING=1, unless another process serves the mount from now on. The handle is not used any
+  // more when it returns. Begin may follow.
+  void End(cachefs::MountEnding ending);
+  // MAINPID=; returns when the service manager knows.
+  static void NameSuccessor(pid_t process);
 
  private:
   void Work();

@@ -1,6 +1,9 @@
 #include "tools/penstock/service_notify.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -16,6 +19,8 @@ namespace penstock::tools {
 
 namespace {
 
+constexpr int kBarrierMilliseconds = 5000;
+
 std::optional<int64_t> NumberOf(const char* variable) {
   const char* text = std::getenv(variable);
   if (text == nullptr) return std::nullopt;
@@ -26,9 +31,8 @@ std::optional<int64_t> NumberOf(const char* variable) {
   return number;
 }
 
-}  // namespace
-
-void NotifyService(std::string_view state) {
+// `descriptor`: goes with the message; or -1.
+void Send(std::string_view state, int descriptor) {
   const char* name = std::getenv("NOTIFY_SOCKET");
   if (name == nullptr) return;
   const std::string_view path(name);
@@ -40,9 +44,40 @@ void NotifyService(std::string_view state) {
   if (path.front() == '@') address.sun_path[0] = '\0';  // the abstract name space
   const FileDescriptor socket_fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket_fd.valid()) return;
-  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
-  (void)sendto(socket_fd.get(), state.data(), state.size(), MSG_NOSIGNAL | MSG_DONTWAIT,
-               reinterpret_cast<const sockaddr*>(&address), length);
+  iovec part{.iov_base = const_cast<char*>(state.data()), .iov_len = state.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
+  msghdr packet{};
+  packet.msg_name = &address;
+  packet.msg_namelen = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
+  packet.msg_iov = &part;
+  packet.msg_iovlen = 1;
+  if (descriptor >= 0) {
+    packet.msg_control = control;
+    packet.msg_controllen = sizeof control;
+    cmsghdr* const header = CMSG_FIRSTHDR(&packet);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+  }
+  (void)sendmsg(socket_fd.get(), &packet, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+}  // namespace
+
+void NotifyService(std::string_view state) { Send(state, -1); }
+
+void WaitForService() {
+  if (std::getenv("NOTIFY_SOCKET") == nullptr) return;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return;
+  const FileDescriptor read_end(ends[0]);
+  FileDescriptor write_end(ends[1]);
+  Send("BARRIER=1", write_end.get());
+  write_end.Close();
+  // The manager closes its end when it comes to the message.
+  pollfd event{.fd = read_end.get(), .events = 0, .revents = 0};
+  poll(&event, 1, kBarrierMilliseconds);
 }
 
 std::optional<std::chrono::microseconds> WatchdogInterval() {

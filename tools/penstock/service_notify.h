@@ -13,6 +13,10 @@ namespace penstock::tools {
 // "READY=1", "STATUS=...", several lines at once. A failure is nobody's concern.
 void NotifyService(std::string_view state);
 
+// Waits until the service manager has taken what was sent before: it does not believe a process
+// that has ended. Gives up after a few seconds.
+void WaitForService();
+
 // How often "WATCHDOG=1" has to be sent at the latest, where systemd asked this process for it.
 std::optional<std::chrono::microseconds> WatchdogInterval();
 

@@ -3,6 +3,8 @@
 #ifndef PENSTOCK_CACHEFS_MOUNT_H_
 #define PENSTOCK_CACHEFS_MOUNT_H_
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -50,6 +52,8 @@ struct MountOptions {
   UpstreamOptions upstream;  // its timeout is upstream_timeout
   std::filesystem::path mountpoint;
   std::filesystem::path cache;
+  // Take the mount over from the daemon that serves it now; what is open in it goes on.
+  bool replace = false;
   uint64_t cache_bytes = UINT64_MAX;
   SpaceReserve reserve;
   std::chrono::milliseconds upstream_timeout{30'000};
@@ -78,20 +82,26 @@ struct MountHandle {
   std::function<std::string()> describe;
 };
 
-// Called from threads of RunMount.
+enum class MountEnding { kUnmounting, kHandingOver };
+
+// Called from threads of RunMount. A mount that could not be handed over becomes ready again.
 struct MountEvents {
   std::function<void(const MountHandle&)> ready;  // the mount answers
-  std::function<void()> ending;                   // the handle must not be used after this returns
+  // The handle must not be used after this returns.
+  std::function<void(MountEnding)> ending;
+  // The process that serves the mount from the return of this on.
+  std::function<void(pid_t)> successor;
 };
 
 // Resolves the paths and refuses what cannot work: a directory or mountpoint that does not exist, a
-// mountpoint with something in it, cache, store and mountpoint inside one another. A mountpoint
-// that a killed daemon left behind is cleared.
+// mountpoint with something in it (unless the mount there is to be replaced), cache, store and
+// mountpoint inside one another. A mountpoint that a killed daemon left behind is cleared.
 Result<MountOptions> CheckMountOptions(const MountOptions& options);
 
-// Mounts, calls `events.ready` once the mount answers, and serves until `stop` is requested or the
-// file system is unmounted from outside. Leaves nothing mounted when it returns; files that are
-// still open are detached. Takes options from CheckMountOptions. Blocks; one mount per process.
+// Mounts, calls `events.ready` once the mount answers, and serves until `stop` is requested, the
+// file system is unmounted from outside, or another daemon replaces this one. Otherwise it leaves
+// nothing mounted when it returns; files that are still open are detached. Takes options from
+// CheckMountOptions. Blocks; one mount per process.
 Status RunMount(const MountOptions& options, const std::stop_token& stop,
                 const MountEvents& events);
 

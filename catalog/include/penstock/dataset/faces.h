@@ -56,6 +56,7 @@ class FaceLayout {
       : shape_(shape), grid_(grid), header_bytes_(header_bytes) {}
 
   const DatasetShape& shape() const { return shape_; }
+  const BlockGrid& grid() const { return grid_; }
   uint64_t header_bytes() const { return header_bytes_; }
   uint64_t total_bytes() const { return header_bytes_ + shape_.payload_bytes(); }
   int64_t block_count() const { return grid_.block_count(); }
