@@ -202,6 +202,8 @@ class BlockCache {
                              std::span<std::byte> destination);
   void ReadFromDisk(const ReplicaPin& replica, uint64_t offset, size_t size, ReadCallback callback);
   void ReadMissing(const ReplicaPin& replica, uint64_t offset, size_t size, ReadCallback callback);
+  // Whoever waits for an extent that hangs with the disk gets it from the store.
+  void LeaveWhenSick(const std::weak_ptr<ReadRequest>& waiting, uint64_t offset, size_t size);
   // Without the disk: fetched, verified, not kept. The disk is the last resort.
   void ReadThrough(const ReplicaPin& replica, uint64_t offset, size_t size, ReadCallback callback);
   std::shared_ptr<ReadRequest> MakeRequest(const ReplicaPin& replica, uint64_t offset, size_t size,

@@ -186,6 +186,7 @@ void BlockCache::ReadMissing(const ReplicaPin& replica, uint64_t offset, size_t 
                              ReadCallback callback) {
   const BlockSource& source = *replica->source;
   const auto request = MakeRequest(replica, offset, size, std::move(callback));
+  if (options_.health != nullptr) LeaveWhenSick(request, offset, size);
   const auto last = static_cast<int64_t>((offset + size - 1) / kExtentBytes);
   for (auto extent = static_cast<int64_t>(offset / kExtentBytes); extent <= last; ++extent) {
     std::unique_lock lock(replica->mutex);
@@ -213,6 +214,25 @@ void BlockCache::ReadMissing(const ReplicaPin& replica, uint64_t offset, size_t 
                      });
   }
   StartFill(replica);
+}
+
+void BlockCache::LeaveWhenSick(const std::weak_ptr<ReadRequest>& waiting, uint64_t offset,
+                               size_t size) {
+  deadlines_.At(DeadlineWatch::Clock::now() + options_.disk_patience,
+                [this, waiting, offset, size] {
+                  const auto late = waiting.lock();
+                  if (!late) return;
+                  if (DiskUsable()) {
+                    LeaveWhenSick(waiting, offset, size);
+                    return;
+                  }
+                  std::unique_lock lock(late->mutex);
+                  if (late->answered) return;
+                  const ReplicaPin replica = late->replica;
+                  ReadCallback answer = late->Claim();
+                  lock.unlock();
+                  ReadThrough(replica, offset, size, std::move(answer));
+                });
 }
 
 void BlockCache::ReadThrough(const ReplicaPin& replica, uint64_t offset, size_t size,

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/dist_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -23,6 +22,7 @@
 #include "tools/penstock/commands.h"
 #include "tools/penstock/config_file.h"
 #include "tools/penstock/journal_format.h"
+#include "tools/penstock/log_file_sink.h"
 #include "tools/penstock/mount_service.h"
 #include "tools/penstock/quantities.h"
 
@@ -109,13 +109,13 @@ std::shared_ptr<spdlog::sinks::dist_sink_mt> StartLog(bool verbose) {
 }
 
 void MoveLogToFile(spdlog::sinks::dist_sink_mt& sinks, const std::filesystem::path& file) {
-  try {
-    auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
-    sink->set_pattern(kLogPattern);
-    sinks.set_sinks({std::move(sink)});
-  } catch (const spdlog::spdlog_ex& failure) {
-    spdlog::warn("cannot write the log: {}", failure.what());
+  auto sink = LogFileSink::Open(file);
+  if (!sink.ok()) {
+    spdlog::warn("{}", sink.error().ToString());
+    return;
   }
+  (*sink)->set_pattern(kLogPattern);
+  sinks.set_sinks({*std::move(sink)});
 }
 
 void DetachFromTerminal() {
