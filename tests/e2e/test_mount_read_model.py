@@ -1,0 +1,246 @@
+"""A differential model: threads read a mount in every way that a program may, while others evict, warm,
+pin, scrub and verify; every byte is compared with the store's.
+
+PENSTOCK_MODEL_SECONDS=3600 makes a campaign of it; PENSTOCK_MODEL_SEED repeats the choices of a run.
+"""
+
+import ctypes
+import errno
+import mmap
+import os
+import random
+import threading
+import time
+
+import pytest
+
+from mount_store import BLOCK, master, places, store
+from mounting import mounted, need_fuse, replicas
+
+need_fuse()
+
+SECONDS = float(os.environ.get("PENSTOCK_MODEL_SECONDS", "6"))
+SEED = int(os.environ.get("PENSTOCK_MODEL_SEED", str(random.SystemRandom().randrange(1 << 32))))
+FILES = [BLOCK.format(0), BLOCK.format(1), BLOCK.format(2), "raw", "notes.txt",
+         "proposal/scan/nexus.json"]
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def pread(fd, at, size, numbers):
+    return os.pread(fd, size, at)
+
+
+def readv(fd, at, size, numbers):
+    first = numbers.randrange(size + 1)
+    parts = [bytearray(first), bytearray(size - first)]
+    count = os.preadv(fd, parts, at)
+    return (bytes(parts[0]) + bytes(parts[1]))[:count]
+
+
+def read_after_seek(fd, at, size, numbers):
+    copy = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
+    try:
+        os.lseek(copy, at, os.SEEK_SET)
+        return os.read(copy, size)
+    finally:
+        os.close(copy)
+
+
+def mapped(fd, at, size, numbers):
+    whole = os.fstat(fd).st_size
+    if at >= whole:
+        return b""
+    flags = numbers.choice([mmap.MAP_SHARED, mmap.MAP_PRIVATE])
+    try:
+        view = mmap.mmap(fd, 0, flags=flags, prot=mmap.PROT_READ)
+    except OSError:
+        # Where the kernel does not map direct files shared.
+        view = mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+    with view:
+        return view[at:at + size]
+
+
+def after_readahead(fd, at, size, numbers):
+    LIBC.readahead(fd, ctypes.c_int64(at), ctypes.c_size_t(size))
+    os.posix_fadvise(fd, at, size, numbers.choice([os.POSIX_FADV_WILLNEED, os.POSIX_FADV_SEQUENTIAL,
+                                                   os.POSIX_FADV_DONTNEED]))
+    return os.pread(fd, size, at)
+
+
+def collect(read_end, write_end, move):
+    """What `move` puts into a pipe."""
+    parts = []
+
+    def drain():
+        while part := os.read(read_end, 1 << 16):
+            parts.append(part)
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    try:
+        while move(write_end) > 0:
+            pass
+    finally:
+        os.close(write_end)
+        thread.join()
+        os.close(read_end)
+    return b"".join(parts)
+
+
+def sent(fd, at, size, numbers):
+    state = [at, size]
+
+    def move(write_end):
+        count = os.sendfile(write_end, fd, state[0], state[1]) if state[1] else 0
+        state[0] += count
+        state[1] -= count
+        return count
+    return collect(*os.pipe(), move)
+
+
+def spliced(fd, at, size, numbers):
+    state = [at, size]
+
+    def move(write_end):
+        count = os.splice(fd, write_end, state[1], offset_src=state[0]) if state[1] else 0
+        state[0] += count
+        state[1] -= count
+        return count
+    return collect(*os.pipe(), move)
+
+
+def copied(fd, at, size, numbers):
+    with open("/tmp/penstock-model-" + str(threading.get_ident()), "w+b") as target:
+        os.unlink(target.name)
+        done = 0
+        while done < size:
+            try:
+                count = os.copy_file_range(fd, target.fileno(), size - done, offset_src=at + done)
+            except OSError as failure:
+                # From one file system to another the kernel leaves it to the program, whatever the
+                # file systems are.
+                assert failure.errno == errno.EXDEV
+                return os.pread(fd, size, at)
+            if count == 0:
+                break
+            done += count
+        return os.pread(target.fileno(), size, 0)
+
+
+def direct(fd, at, size, numbers):
+    copy = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECT)
+    try:
+        start = at // 4096 * 4096
+        pages = mmap.mmap(-1, (at + size - start + 4095) // 4096 * 4096 + 4096)
+        count = os.preadv(copy, [pages], start)
+        return pages[at - start:max(count, at - start)][:size]
+    finally:
+        os.close(copy)
+
+
+def data_and_holes(fd, at, size, numbers):
+    """What is said to be a hole must be zeros."""
+    whole = os.fstat(fd).st_size
+    if at >= whole:
+        return b""
+    try:
+        data = os.lseek(fd, at, os.SEEK_DATA)
+    except OSError:
+        data = whole  # nothing but a hole from here on
+    hole = os.lseek(fd, at, os.SEEK_HOLE)
+    assert at <= data <= whole and at <= hole <= whole
+    read = os.pread(fd, size, at)
+    return bytes(min(max(data - at, 0), len(read))) + read[min(max(data - at, 0), len(read)):]
+
+
+WAYS = [pread, readv, read_after_seek, mapped, after_readahead, sent, spliced, copied, direct,
+        data_and_holes]
+
+
+class Churn:
+    """Does to the cache what managers do, again and again."""
+
+    def __init__(self, penstock, mount):
+        self.penstock, self.mount = penstock, mount
+
+    def step(self, numbers):
+        point = self.mount.point
+        action = numbers.choice(["evict", "evict", "warm", "verify", "pin", "unpin", "scrub", "status"])
+        if action == "evict":
+            self.penstock("evict", numbers.choice([point, point / "proposal/scan"]), status=None)
+        elif action == "warm":
+            self.penstock("warm", point / numbers.choice(FILES), status=None)
+        elif action == "verify":
+            self.penstock("warm", "--verify", point / "proposal/scan", status=None)
+        elif action in ("pin", "unpin"):
+            self.penstock(action, point / "proposal/scan", status=None)
+        elif action == "scrub":
+            self.penstock("scrub", point, "--rate", "0", "--detach", status=None)
+        else:
+            self.mount.status()
+
+
+@pytest.mark.parametrize("options", [(), ("--no-passthrough",), ("--cache-size", "20M")],
+                         ids=["default", "served", "tight"])
+def test_every_byte_is_the_stores(penstock, master, places, options):
+    point, cache = places
+    expected = {name: (master / name).read_bytes() for name in FILES}
+    wrong, reads = [], [0] * 4
+    end = time.monotonic() + SECONDS / 3
+
+    def read(thread):
+        numbers = random.Random(f"{SEED} {thread}")
+        while time.monotonic() < end and not wrong:
+            name = numbers.choice(FILES)
+            with open(point / name, "rb", buffering=0) as file:
+                for _ in range(numbers.choice([1, 5, 20])):
+                    way = numbers.choice(WAYS)
+                    at = numbers.randrange(len(expected[name]) + 100)
+                    size = numbers.choice([1, 100, 4096, 70_000, 1_500_000])
+                    try:
+                        got = way(file.fileno(), at, size, numbers)
+                    except Exception as failure:  # pylint: disable=broad-except
+                        got = repr(failure)
+                    reads[thread] += 1
+                    if got != expected[name][at:at + size]:
+                        wrong.append((name, way.__name__, at, size, got if isinstance(got, str) else len(got)))
+                        return
+
+    with mounted(penstock, master, point, cache, "--settle-time", "0", *options) as mount:
+        threads = [threading.Thread(target=read, args=(thread,)) for thread in range(4)]
+        for thread in threads:
+            thread.start()
+        churn, numbers = Churn(penstock, mount), random.Random(SEED)
+        while time.monotonic() < end and not wrong:
+            churn.step(numbers)
+        for thread in threads:
+            thread.join()
+        assert not wrong, f"PENSTOCK_MODEL_SEED={SEED}: {wrong[0]}"
+        assert min(reads) > 0
+        counters = mount.status()["counters"]
+        assert counters["damaged_cache_extents"] == counters["verification_failures"] == 0
+        assert counters["cache_errors"] == 0
+    assert replicas(cache) or options
+
+
+def test_write_side_calls_are_refused(penstock, master, places):
+    """The mount is read-only, for root, too."""
+    point, cache = places
+    with mounted(penstock, master, point, cache, "--settle-time", "0"):
+        penstock("warm", point)
+        block = point / BLOCK.format(0)
+        before = os.stat(block)
+        for attempt in (lambda: os.open(block, os.O_RDWR), lambda: os.open(block, os.O_WRONLY),
+                        lambda: os.truncate(block, 0), lambda: os.unlink(block),
+                        lambda: os.chmod(block, 0o777), lambda: os.utime(block),
+                        lambda: os.link(block, point / "another"), lambda: os.symlink("x", point / "y"),
+                        lambda: os.rename(block, point / "z"), lambda: os.mkdir(point / "folder"),
+                        lambda: os.open(point / "new", os.O_CREAT | os.O_WRONLY),
+                        lambda: os.setxattr(block, "user.x", b"y"), lambda: os.rmdir(point / "proposal"),
+                        lambda: os.mknod(point / "node"), lambda: os.chown(block, 1, 1)):
+            with pytest.raises(OSError) as failure:
+                attempt()
+            assert failure.value.errno in (30, 95), failure.value  # EROFS, EOPNOTSUPP
+        after = os.stat(block)
+        assert (before.st_mode, before.st_size, before.st_mtime_ns) == (
+            after.st_mode, after.st_size, after.st_mtime_ns)
