@@ -434,6 +434,7 @@ MountSnapshot Daemon::TakeSnapshot(size_t most_datasets) const {
   snapshot.pins = policy_->Pins().size();
   snapshot.scrub = scrubber_->Describe();
   snapshot.disk_health = health_.Describe();
+  snapshot.disk_usable = health_.usable();
   if (const auto disk = directory_.DiskSpace(); disk.ok()) {
     snapshot.disk_bytes = disk->total_bytes;
     snapshot.disk_available_bytes = disk->available_bytes;

@@ -67,10 +67,12 @@ struct BlockCache::ReadRequest {
 struct BlockCache::DiskRead {
   std::mutex mutex;
   ReadCallback callback;
+  ReplicaPin replica;  // until it is answered; whoever is late holds nothing
 
-  ReadCallback Claim() {
+  // Null where somebody else has it.
+  std::pair<ReadCallback, ReplicaPin> Claim() {
     const std::lock_guard lock(mutex);
-    return std::exchange(callback, nullptr);
+    return {std::exchange(callback, nullptr), std::exchange(replica, nullptr)};
   }
 };
 
@@ -130,19 +132,20 @@ void BlockCache::ReadFromDisk(const ReplicaPin& replica, uint64_t offset, size_t
                               ReadCallback callback) {
   auto read = std::make_shared<DiskRead>();
   read->callback = std::move(callback);
+  read->replica = replica;
   if (options_.health != nullptr) {
     deadlines_.At(DeadlineWatch::Clock::now() + options_.disk_patience,
-                  [this, waiting = std::weak_ptr<DiskRead>(read), replica, offset, size] {
+                  [this, waiting = std::weak_ptr<DiskRead>(read), offset, size] {
                     const auto late = waiting.lock();
                     if (!late) return;
-                    ReadCallback answer = late->Claim();
-                    if (answer) ReadThrough(replica, offset, size, std::move(answer));
+                    auto [answer, held] = late->Claim();
+                    if (answer) ReadThrough(held, offset, size, std::move(answer));
                   });
   }
   disk_readers_.Submit(WorkerPool::Priority::kDemand, [this, read, replica, offset, size] {
     const std::span<std::byte> buffer = ScratchBuffer(size);
     const bool is_there = ReadLocal(replica, offset, buffer);
-    ReadCallback answer = read->Claim();
+    auto [answer, held] = read->Claim();
     if (!answer) return;
     if (is_there) {
       CountHit(size);

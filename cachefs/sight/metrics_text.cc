@@ -99,6 +99,9 @@ std::string MetricsText(const MountSnapshot& snapshot) {
   }
   page.Gauge("penstock_cache_reserve_bytes", "Bytes of the cache's disk to be left free",
              snapshot.reserve_bytes);
+  page.Gauge("penstock_cache_disk_usable",
+             "0 while the cache disk is sick and everything is read from the store",
+             snapshot.disk_usable ? 1 : 0);
   page.Gauge("penstock_cache_disk_bytes", "Size of the cache's disk", snapshot.disk_bytes);
   page.Gauge("penstock_cache_disk_available_bytes", "Free bytes of the cache's disk",
              snapshot.disk_available_bytes);

@@ -45,6 +45,7 @@ struct MountSnapshot {
   uint64_t pins = 0;
   Json scrub;        // Scrubber::Describe
   Json disk_health;  // DiskHealth::Describe
+  bool disk_usable = true;
   uint64_t disk_bytes = 0;
   uint64_t disk_available_bytes = 0;
   double upstream_timeout_seconds = 0;
