@@ -24,6 +24,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "cachefs/cache/block_source.h"
@@ -275,7 +276,8 @@ class BlockCache {
   S3Fifo eviction_;
   // Looking in vain at every replica for one to evict is not repeated for each extent.
   std::chrono::steady_clock::time_point nothing_to_evict_until_;
-  std::vector<std::string> doomed_;  // forgotten, but still on the disk
+  std::vector<std::string> doomed_;           // forgotten, but still on the disk
+  std::unordered_set<std::string> removing_;  // being removed from it right now
   bool inventory_done_ = false;
   std::atomic<bool> inventory_stops_{false};
 

@@ -89,7 +89,7 @@ void BlockCache::CompareWithDirectory() {
 }
 
 bool BlockCache::FindUnlistedLocked(const std::string& id) {
-  if (inventory_done_) return false;
+  if (inventory_done_ || removing_.contains(id)) return false;
   const auto bytes = directory_.AllocatedBytes(id);
   if (!bytes) return false;
   holdings_.Set(id, /*dataset=*/"", kUnknownBlock, /*extents_present=*/0, /*complete=*/false,

@@ -17,6 +17,7 @@ constexpr std::chrono::seconds kEvictionPause{1};
 
 bool BlockCache::ReserveSpace(const BlockSource& source, uint64_t bytes) {
   std::unique_lock lock(mutex_);
+  if (removing_.contains(source.id)) return false;
   const auto evict_one = [&](std::optional<std::string_view> from) {
     if (!EvictOneLocked(source.id, from)) return false;
     lock.unlock();
@@ -115,22 +116,32 @@ void BlockCache::RemoveDoomed() {
   std::vector<std::string> doomed;
   {
     const std::lock_guard lock(mutex_);
-    doomed.swap(doomed_);
+    std::vector<std::string> wanted_again;
+    for (std::string& id : doomed_) {
+      if (eviction_.Contains(id)) continue;  // its file is being written over
+      if (replicas_.contains(id)) {
+        wanted_again.push_back(std::move(id));
+        continue;
+      }
+      // Until it is gone nothing is written there.
+      removing_.insert(id);
+      doomed.push_back(std::move(id));
+    }
+    doomed_ = std::move(wanted_again);
   }
   for (const std::string& id : doomed) {
     {
-      // Wanted again in the meantime: what lies there will be written over.
-      const std::lock_guard lock(mutex_);
-      if (replicas_.contains(id)) continue;
+      const DiskWait wait(options_.health);
+      // First the record: a record without its file claims nothing after a crash either way, but a
+      // file without its record is only verified again.
+      if (const Status removed = store_.Remove(id); !removed.ok()) DiskFailed(removed.error());
+      if (const Status removed = directory_.Remove(id); !removed.ok()) {
+        DiskFailed(removed.error());
+        spdlog::error("{}", removed.error().ToString());
+      }
     }
-    const DiskWait wait(options_.health);
-    // First the record: a record without its file claims nothing after a crash either way, but a
-    // file without its record is only verified again.
-    if (const Status removed = store_.Remove(id); !removed.ok()) DiskFailed(removed.error());
-    if (const Status removed = directory_.Remove(id); !removed.ok()) {
-      DiskFailed(removed.error());
-      spdlog::error("{}", removed.error().ToString());
-    }
+    const std::lock_guard lock(mutex_);
+    removing_.erase(id);
   }
 }
 
