@@ -190,6 +190,7 @@ void BlockCache::ReadMissing(const ReplicaPin& replica, uint64_t offset, size_t 
   const BlockSource& source = *replica->source;
   const auto request = MakeRequest(replica, offset, size, std::move(callback));
   if (options_.health != nullptr) LeaveWhenSick(request, offset, size);
+  bool submitted = false;
   const auto last = static_cast<int64_t>((offset + size - 1) / kExtentBytes);
   for (auto extent = static_cast<int64_t>(offset / kExtentBytes); extent <= last; ++extent) {
     std::unique_lock lock(replica->mutex);
@@ -211,12 +212,15 @@ void BlockCache::ReadMissing(const ReplicaPin& replica, uint64_t offset, size_t 
     if (now == ExtentState::kFetching) continue;
     replica->extents.Set(extent, ExtentState::kFetching);
     lock.unlock();
+    submitted = true;
     fetchers_.Submit(WorkerPool::Priority::kDemand,
                      [this, replica, extent, unverified = now == ExtentState::kUnverified] {
                        FetchExtent(replica, extent, unverified);
+                       // Not before: what is wanted now does not share the store with the rest.
+                       StartFill(replica);
                      });
   }
-  StartFill(replica);
+  if (!submitted) StartFill(replica);
 }
 
 void BlockCache::LeaveWhenSick(const std::weak_ptr<ReadRequest>& waiting, uint64_t offset,
