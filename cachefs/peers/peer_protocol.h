@@ -5,8 +5,8 @@
 //   it
 //
 // The extent -1 asks for what the node holds of the dataset (peer_residency.h), of any node.
-// Otherwise a node asks the owner of a block only, and an owner asks nobody but the store, so no request is
-// ever passed on.
+// Otherwise a node asks the owner of a block only, and an owner asks nobody but the store, so no
+// request is ever passed on.
 
 #ifndef PENSTOCK_CACHEFS_PEERS_PEER_PROTOCOL_H_
 #define PENSTOCK_CACHEFS_PEERS_PEER_PROTOCOL_H_
