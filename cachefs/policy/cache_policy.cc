@@ -77,11 +77,11 @@ Result<std::unique_ptr<CachePolicy>> CachePolicy::Load(const std::filesystem::pa
   PENSTOCK_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(file, kMostPolicyBytes));
   try {
     const Json json = Json::parse(text);
-    json.at("next_number").get_to(policy->next_number_);
-    for (const Json& pin : json.at("pins")) policy->pins_.push_back(PinFromJson(pin));
+    json.at("next_number").get_to(policy->contents_.next_number);
+    for (const Json& pin : json.at("pins")) policy->contents_.pins.push_back(PinFromJson(pin));
     for (const auto& [folder, quota] : json.at("quotas").items()) {
-      policy->quotas_[folder] = {.soft_bytes = BoundFromJson(quota.at("soft_bytes")),
-                                 .hard_bytes = BoundFromJson(quota.at("hard_bytes"))};
+      policy->contents_.quotas[folder] = {.soft_bytes = BoundFromJson(quota.at("soft_bytes")),
+                                          .hard_bytes = BoundFromJson(quota.at("hard_bytes"))};
     }
   } catch (const Json::exception& problem) {
     return Error::Corrupt("the pins and quotas of the cache cannot be read")
@@ -92,17 +92,27 @@ Result<std::unique_ptr<CachePolicy>> CachePolicy::Load(const std::filesystem::pa
   return policy;
 }
 
-Status CachePolicy::SaveLocked() const {
+CachePolicy::Contents CachePolicy::Copy() const {
+  const std::lock_guard lock(mutex_);
+  return contents_;
+}
+
+Status CachePolicy::Change(Contents contents) {
   Json pins = Json::array();
-  for (const KeepPin& pin : pins_) pins.push_back(ToJson(pin));
+  for (const KeepPin& pin : contents.pins) pins.push_back(ToJson(pin));
   Json quotas = Json::object();
-  for (const auto& [folder, quota] : quotas_) {
+  for (const auto& [folder, quota] : contents.quotas) {
     quotas[folder] = {{"soft_bytes", BoundToJson(quota.soft_bytes)},
                       {"hard_bytes", BoundToJson(quota.hard_bytes)}};
   }
-  const Json json = {
-      {"next_number", next_number_}, {"pins", std::move(pins)}, {"quotas", std::move(quotas)}};
-  return WriteFileAtomically(file_, json.dump(1, ' ', false, Json::error_handler_t::replace));
+  const Json json = {{"next_number", contents.next_number},
+                     {"pins", std::move(pins)},
+                     {"quotas", std::move(quotas)}};
+  PENSTOCK_RETURN_IF_ERROR(
+      WriteFileAtomically(file_, json.dump(1, ' ', false, Json::error_handler_t::replace)));
+  const std::lock_guard lock(mutex_);
+  contents_ = std::move(contents);
+  return {};
 }
 
 Result<KeepPin> CachePolicy::Add(KeepPin pin) {
@@ -114,29 +124,23 @@ Result<KeepPin> CachePolicy::Add(KeepPin pin) {
   }
   const int64_t now = Now();
   if (HasExpired(pin, now)) return Error::InvalidArgument("the pin would have expired already");
-  const std::lock_guard lock(mutex_);
-  std::erase_if(pins_, [now](const KeepPin& known) { return HasExpired(known, now); });
-  pin.number = next_number_++;
+  const std::lock_guard changing(changing_);
+  Contents contents = Copy();
+  std::erase_if(contents.pins, [now](const KeepPin& known) { return HasExpired(known, now); });
+  pin.number = contents.next_number++;
   pin.created = now;
-  pins_.push_back(pin);
-  if (Status saved = SaveLocked(); !saved.ok()) {
-    pins_.pop_back();
-    return saved.error();
-  }
+  contents.pins.push_back(pin);
+  PENSTOCK_RETURN_IF_ERROR(Change(std::move(contents)));
   return pin;
 }
 
 Result<size_t> CachePolicy::Remove(std::optional<int64_t> number, const std::string& pattern) {
-  const std::lock_guard lock(mutex_);
-  std::vector<KeepPin> before = pins_;
-  const size_t removed = std::erase_if(pins_, [&](const KeepPin& pin) {
+  const std::lock_guard changing(changing_);
+  Contents contents = Copy();
+  const size_t removed = std::erase_if(contents.pins, [&](const KeepPin& pin) {
     return number ? pin.number == *number : pin.pattern == pattern;
   });
-  if (removed == 0) return removed;
-  if (Status saved = SaveLocked(); !saved.ok()) {
-    pins_ = std::move(before);
-    return saved.error();
-  }
+  if (removed > 0) PENSTOCK_RETURN_IF_ERROR(Change(std::move(contents)));
   return removed;
 }
 
@@ -144,16 +148,16 @@ std::vector<KeepPin> CachePolicy::Pins() const {
   const int64_t now = Now();
   const std::lock_guard lock(mutex_);
   std::vector<KeepPin> pins;
-  std::ranges::copy_if(pins_, std::back_inserter(pins),
+  std::ranges::copy_if(contents_.pins, std::back_inserter(pins),
                        [now](const KeepPin& pin) { return !HasExpired(pin, now); });
   return pins;
 }
 
 bool CachePolicy::IsKept(std::string_view dataset, int64_t block) const {
   const std::lock_guard lock(mutex_);
-  if (pins_.empty()) return false;
+  if (contents_.pins.empty()) return false;
   const int64_t now = Now();
-  return std::ranges::any_of(pins_, [&](const KeepPin& pin) {
+  return std::ranges::any_of(contents_.pins, [&](const KeepPin& pin) {
     if (HasExpired(pin, now)) return false;
     if (pin.blocks && (block < pin.blocks->first || block > pin.blocks->second)) return false;
     return Matches(pin.pattern, dataset);
@@ -168,27 +172,25 @@ Status CachePolicy::SetQuota(const std::string& folder, FolderQuota quota) {
     return Error::InvalidArgument("the soft quota is above the hard one")
         .Found(fmt::format("{} and {} bytes", quota.soft_bytes, quota.hard_bytes));
   }
-  const std::lock_guard lock(mutex_);
-  const auto before = quotas_;
+  const std::lock_guard changing(changing_);
+  Contents contents = Copy();
   if (quota.soft_bytes == UINT64_MAX && quota.hard_bytes == UINT64_MAX) {
-    quotas_.erase(folder);
+    contents.quotas.erase(folder);
   } else {
-    quotas_[folder] = quota;
+    contents.quotas[folder] = quota;
   }
-  Status saved = SaveLocked();
-  if (!saved.ok()) quotas_ = before;
-  return saved;
+  return Change(std::move(contents));
 }
 
 std::map<std::string, FolderQuota> CachePolicy::Quotas() const {
   const std::lock_guard lock(mutex_);
-  return {quotas_.begin(), quotas_.end()};
+  return {contents_.quotas.begin(), contents_.quotas.end()};
 }
 
 FolderQuota CachePolicy::QuotaOf(std::string_view folder) const {
   const std::lock_guard lock(mutex_);
-  const auto found = quotas_.find(folder);
-  return found == quotas_.end() ? FolderQuota{} : found->second;
+  const auto found = contents_.quotas.find(folder);
+  return found == contents_.quotas.end() ? FolderQuota{} : found->second;
 }
 
 }  // namespace penstock::cachefs

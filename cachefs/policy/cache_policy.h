@@ -67,14 +67,21 @@ class CachePolicy {
   FolderQuota QuotaOf(std::string_view folder) const;
 
  private:
+  struct Contents {
+    int64_t next_number = 1;
+    std::vector<KeepPin> pins;
+    std::map<std::string, FolderQuota, std::less<>> quotas;
+  };
+
   explicit CachePolicy(std::filesystem::path file) : file_(std::move(file)) {}
-  Status SaveLocked() const;
+  Contents Copy() const;
+  // Writes it down; from then on it holds. `changing_` is held.
+  Status Change(Contents contents);
 
   const std::filesystem::path file_;
+  std::mutex changing_;  // held while the file is written, which may take a sick disk for ever
   mutable std::mutex mutex_;
-  int64_t next_number_ = 1;
-  std::vector<KeepPin> pins_;
-  std::map<std::string, FolderQuota, std::less<>> quotas_;
+  Contents contents_;
 };
 
 }  // namespace penstock::cachefs
