@@ -16,7 +16,7 @@ namespace penstock::cachefs {
 
 namespace {
 
-constexpr std::chrono::seconds kStorePause{10};
+constexpr std::chrono::seconds kPause{10};  // before what is away is asked again
 constexpr std::chrono::seconds kBetweenSaves{5};
 constexpr uint64_t kMostStateBytes = 64 * 1024;
 constexpr uint64_t kMostReportBytes = uint64_t{16} << 20;
@@ -120,7 +120,6 @@ Status Scrubber::Start() {
     pass_ = {};
     pass_.number = number;
     pass_.began = Now();
-    Report({{"event", "begun"}, {"pass", pass_.number}});
   }
   running_ = true;
   wake_.notify_all();
@@ -146,10 +145,11 @@ Json Scrubber::Describe() const {
   const std::lock_guard lock(mutex_);
   const bool unfinished = pass_.number > 0 && !pass_.ended;
   Json json;
-  json["state"] = running_ && waiting_ ? "waiting for the store"
-                  : running_           ? "running"
-                  : unfinished         ? "paused"
-                                       : "idle";
+  json["state"] = running_ && !waiting_for_.empty() ? "waiting"
+                  : running_                        ? "running"
+                  : unfinished                      ? "paused"
+                                                    : "idle";
+  json["waiting_for"] = waiting_for_;
   json["pass"] = pass_.number > 0 ? ToJson(pass_) : Json();
   json["total_bytes"] = total_bytes_;
   json["bytes_per_second"] = bytes_per_second_;
@@ -189,12 +189,15 @@ void Scrubber::Run(const std::stop_token& stop) {
 void Scrubber::RunPass(const std::stop_token& stop) {
   std::vector<HeldReplica> everything = services_.cache->Everything();
   std::string position;
+  int64_t number = 0;
   {
     const std::lock_guard lock(mutex_);
     position = pass_.position;
+    number = pass_.number;
     total_bytes_ = 0;
     for (const auto& held : everything) total_bytes_ += held.bytes;
   }
+  if (position.empty()) Report({{"event", "begun"}, {"pass", number}});
   auto saved = std::chrono::steady_clock::now();
   auto next = std::ranges::upper_bound(everything, position, {}, &HeldReplica::id);
   for (; next != everything.end(); ++next) {
@@ -208,14 +211,19 @@ void Scrubber::RunPass(const std::stop_token& stop) {
       saved = std::chrono::steady_clock::now();
     }
   }
-  const std::lock_guard lock(mutex_);
-  pass_.ended = Now();
-  running_ = false;
-  Json line = ToJson(pass_);
+  Json line;
+  {
+    const std::lock_guard lock(mutex_);
+    pass_.ended = Now();
+    line = ToJson(pass_);
+  }
   line.erase("position");
   line["event"] = "finished";
-  line["pass"] = pass_.number;
+  line["pass"] = number;
+  // Whoever waits for the end finds it in the report.
   Report(std::move(line));
+  const std::lock_guard lock(mutex_);
+  running_ = false;
 }
 
 bool Scrubber::ScrubOne(const HeldReplica& held, const std::stop_token& stop) {
@@ -224,50 +232,57 @@ bool Scrubber::ScrubOne(const HeldReplica& held, const std::stop_token& stop) {
     ++pass_.unchecked_replicas;
     return running_ && !stop.stop_requested();
   }
-  Result<std::shared_ptr<const BlockSource>> source = Resolve(held);
-  while (!source.ok()) {
+  // While the store is away or the disk sick the pass waits.
+  while (true) {
+    const Status scrubbed = ScrubNow(held, stop);
     std::unique_lock lock(mutex_);
-    waiting_ = true;
-    wake_.wait_for(lock, stop, kStorePause, [this] { return !running_; });
-    waiting_ = false;
+    if (scrubbed.ok()) return running_ && !stop.stop_requested();
+    if (scrubbed.error().kind() == ErrorKind::kCancelled) return false;
+    spdlog::warn("the scrub waits: {}", scrubbed.error().ToString());
+    waiting_for_ = scrubbed.error().ToString();
+    wake_.wait_for(lock, stop, kPause, [this] { return !running_; });
+    waiting_for_.clear();
     if (!running_ || stop.stop_requested()) return false;
-    lock.unlock();
-    source = Resolve(held);
   }
-  if (*source == nullptr) {
-    const bool evicted = services_.cache->Evict(held.id);
+}
+
+Status Scrubber::ScrubNow(const HeldReplica& held, const std::stop_token& stop) {
+  PENSTOCK_ASSIGN_OR_RETURN(const auto source, Resolve(held));
+  if (source == nullptr) {
+    // What was pinned may come back.
+    const bool kept = services_.policy->IsKept(held.dataset, held.block);
+    const bool evicted = !kept && services_.cache->Evict(held.id);
     const std::lock_guard lock(mutex_);
-    if (evicted) ++pass_.evicted_replicas;
-    return running_ && !stop.stop_requested();
+    ++(evicted ? pass_.evicted_replicas : pass_.unchecked_replicas);
+    return {};
   }
-  const auto check =
-      services_.cache->CheckReplica(*source, [&](uint64_t bytes) { return Throttle(bytes, stop); });
-  if (!check.ok() && check.error().kind() == ErrorKind::kCancelled) return false;
-  const std::lock_guard lock(mutex_);
-  if (!check.ok()) {
-    spdlog::error("{}", check.error().ToString());
-    ++pass_.unchecked_replicas;
-    return running_ && !stop.stop_requested();
+  PENSTOCK_ASSIGN_OR_RETURN(
+      const ReplicaCheck check,
+      services_.cache->CheckReplica(source, [&](uint64_t bytes) { return Throttle(bytes, stop); }));
+  int64_t number = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    number = pass_.number;
+    ++pass_.replicas;
+    pass_.bytes += check.checked_bytes;
+    pass_.damaged_extents += check.damaged.size();
+    pass_.healed_extents += static_cast<uint64_t>(check.healed_extents);
+    if (check.quarantined) ++pass_.quarantined_replicas;
   }
-  ++pass_.replicas;
-  pass_.bytes += check->checked_bytes;
-  pass_.damaged_extents += check->damaged.size();
-  pass_.healed_extents += static_cast<uint64_t>(check->healed_extents);
-  if (check->quarantined) ++pass_.quarantined_replicas;
-  for (const auto& damage : check->damaged) {
+  for (const auto& damage : check.damaged) {
     Report({{"event", "damage"},
-            {"pass", pass_.number},
-            {"path", (*source)->path},
-            {"generation", (*source)->generation},
-            {"replica", (*source)->id},
+            {"pass", number},
+            {"path", source->path},
+            {"generation", source->generation},
+            {"replica", source->id},
             {"extent", damage.extent},
-            {"offset", (*source)->extent_start(damage.extent)},
+            {"offset", source->extent_start(damage.extent)},
             {"expected_xxh3", fmt::format("{:016x}", damage.expected)},
             {"found_xxh3", damage.found ? Json(fmt::format("{:016x}", *damage.found)) : Json()},
             {"healed", damage.healed},
-            {"quarantined", check->quarantined}});
+            {"quarantined", check.quarantined}});
   }
-  return running_ && !stop.stop_requested();
+  return {};
 }
 
 Result<std::shared_ptr<const BlockSource>> Scrubber::Resolve(const HeldReplica& held) {
@@ -283,8 +298,15 @@ Result<std::shared_ptr<const BlockSource>> Scrubber::Resolve(const HeldReplica& 
       source = (*view)->blocks[static_cast<size_t>(held.block)];
     }
   }
-  if (source == nullptr || source->id != held.id) return std::shared_ptr<const BlockSource>();
-  return source;
+  if (source != nullptr && source->id == held.id) return source;
+  // A store that is not mounted looks like one from which everything was removed.
+  PENSTOCK_ASSIGN_OR_RETURN(const auto entries, services_.upstream->List(""));
+  if (entries.empty()) {
+    return Error(ErrorKind::kIo, "the store is empty")
+        .In(services_.upstream->Name())
+        .Advice("check whether it is mounted");
+  }
+  return std::shared_ptr<const BlockSource>();
 }
 
 bool Scrubber::Throttle(uint64_t bytes, const std::stop_token& stop) {

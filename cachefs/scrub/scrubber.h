@@ -6,7 +6,8 @@
 // each pass with its sums, and every damaged extent with what was done about it.
 //
 // Replicas of what the store does not have any more (removed, or another generation) are evicted on
-// the way. While the store is away the pass waits for it. Thread-safe.
+// the way, but for pinned ones. While the store is away or empty, or the disk sick, the pass waits.
+// Nobody who asks how far it is waits with it. Thread-safe.
 
 #ifndef PENSTOCK_CACHEFS_SCRUB_SCRUBBER_H_
 #define PENSTOCK_CACHEFS_SCRUB_SCRUBBER_H_
@@ -32,6 +33,7 @@ struct ScrubServices {
   std::shared_ptr<Upstream> upstream;
   DatasetRegistry* registry = nullptr;
   BlockCache* cache = nullptr;
+  const CachePolicy* policy = nullptr;
 };
 
 // The sums of one pass.
@@ -79,6 +81,8 @@ class Scrubber {
   void RunPass(const std::stop_token& stop);
   // False: the pass does not go on now.
   bool ScrubOne(const HeldReplica& held, const std::stop_token& stop);
+  // An error where the store or the disk cannot be asked now; kCancelled where the pass is to stop.
+  Status ScrubNow(const HeldReplica& held, const std::stop_token& stop);
   // Null where the store does not have it any more.
   Result<std::shared_ptr<const BlockSource>> Resolve(const HeldReplica& held);
   // Sleeps as long as the rate asks for; false where the pass is to stop.
@@ -94,9 +98,9 @@ class Scrubber {
   mutable std::mutex mutex_;
   std::condition_variable_any wake_;
   uint64_t bytes_per_second_;
-  bool running_ = false;  // a pass is under way and not paused
-  bool waiting_ = false;  // for the store
-  bool ended_ = false;    // the thread
+  bool running_ = false;     // a pass is under way and not paused
+  std::string waiting_for_;  // why a pass that is under way does not get on
+  bool ended_ = false;       // the thread
   ScrubPass pass_;
   uint64_t total_bytes_ = 0;
   std::chrono::steady_clock::time_point next_extent_;

@@ -216,6 +216,29 @@ def test_a_scrub_evicts_what_the_store_has_no_more(penstock, store, places):
         assert len(replicas(cache)) == 1 and mount.status()["cached_blocks"] == 0
 
 
+def test_a_scrub_leaves_what_is_pinned_and_believes_no_empty_store(penstock, store, places):
+    """A store that is not mounted is an empty folder."""
+    point, cache = places
+    with mounted(penstock, store, point, cache, *NOW, "--scrub-every", "0") as mount:
+        penstock("warm", point)
+        held = len(replicas(cache))
+        store.rename(store.parent / "away")
+        store.mkdir()
+        penstock("scrub", cache, "--rate", "0", "--detach")
+        wait_for(lambda: mount.status()["scrub"]["state"] == "waiting")
+        assert "is empty" in mount.status()["scrub"]["waiting_for"]
+        penstock("scrub", cache, "--pause")
+        assert len(replicas(cache)) == held
+        store.rmdir()
+        (store.parent / "away").rename(store)
+        penstock("pin", point / "proposal")
+        shutil.rmtree(store / "proposal")
+        (store / "raw").unlink()
+        penstock("scrub", cache)  # goes on where it was
+        wait_for(lambda: penstock("scrub", cache) and len(replicas(cache)) < held)
+        assert mount.status()["cached_blocks"] == 3
+
+
 def test_a_scrub_waits_for_a_store_that_is_away(penstock, store, places):
     point, cache = places
     with mounted(penstock, store, point, cache, *NOW, "--scrub-every", "0") as mount:
@@ -223,7 +246,7 @@ def test_a_scrub_waits_for_a_store_that_is_away(penstock, store, places):
         held = len(replicas(cache))
         store.rename(store.parent / "away")
         penstock("scrub", cache, "--rate", "0", "--detach")
-        wait_for(lambda: mount.status()["scrub"]["state"] == "waiting for the store")
+        wait_for(lambda: mount.status()["scrub"]["state"] == "waiting")
         (store.parent / "away").rename(store)
         penstock("scrub", cache, "--pause")
         penstock("scrub", cache)
