@@ -11,6 +11,8 @@
 #include <cstring>
 #include <utility>
 
+#include "penstock/base/descriptor_attachment.h"
+
 namespace penstock::cachefs {
 
 namespace {
@@ -280,16 +282,7 @@ void ShortCircuitServer::Answer(const ConnectionPointer& connection, lease::Outc
   msghdr message{};
   message.msg_iov = parts;
   message.msg_iovlen = extra.empty() ? 1 : 2;
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  if (descriptor >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
-  }
+  const DescriptorAttachment attached(message, std::span(&descriptor, descriptor >= 0 ? 1 : 0));
   // A client that does not take its answers is not waited for: it sees its connection end.
   if (sendmsg(connection->socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
     shutdown(connection->socket.get(), SHUT_RDWR);

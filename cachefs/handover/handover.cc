@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "cachefs/control/peer.h"
+#include "penstock/base/descriptor_attachment.h"
 
 namespace penstock::cachefs {
 
@@ -30,7 +31,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kLongestLine = 64 * 1024;
-constexpr size_t kMostDescriptors = 2;
+constexpr size_t kMostDescriptors = DescriptorAttachment::kMost;
 // How long one waits for what the other does by itself. A database that was not closed is repaired
 // when it is opened.
 constexpr std::chrono::seconds kPatience{30};
@@ -45,22 +46,14 @@ struct Message {
 
 bool SendLine(int socket, const Json& json, const std::vector<int>& descriptors = {}) {
   const std::string line = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostDescriptors * sizeof(int))> control{};
   for (size_t sent = 0; sent < line.size();) {
     iovec part{.iov_base = const_cast<char*>(line.data() + sent), .iov_len = line.size() - sent};
     msghdr packet{};
     packet.msg_iov = &part;
     packet.msg_iovlen = 1;
-    if (sent == 0 && !descriptors.empty()) {
-      const size_t bytes = descriptors.size() * sizeof(int);
-      packet.msg_control = control.data();
-      packet.msg_controllen = CMSG_SPACE(bytes);
-      cmsghdr* const header = CMSG_FIRSTHDR(&packet);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(bytes);
-      std::memcpy(CMSG_DATA(header), descriptors.data(), bytes);
-    }
+    // With the first byte that goes.
+    const DescriptorAttachment attached(
+        packet, sent == 0 ? std::span<const int>(descriptors) : std::span<const int>());
     const ssize_t count = sendmsg(socket, &packet, MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return false;

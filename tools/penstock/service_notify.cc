@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "penstock/base/descriptor_attachment.h"
 #include "penstock/base/file.h"
 
 namespace penstock::tools {
@@ -45,21 +46,12 @@ void Send(std::string_view state, int descriptor) {
   const FileDescriptor socket_fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket_fd.valid()) return;
   iovec part{.iov_base = const_cast<char*>(state.data()), .iov_len = state.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
   msghdr packet{};
   packet.msg_name = &address;
   packet.msg_namelen = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
   packet.msg_iov = &part;
   packet.msg_iovlen = 1;
-  if (descriptor >= 0) {
-    packet.msg_control = control;
-    packet.msg_controllen = sizeof control;
-    cmsghdr* const header = CMSG_FIRSTHDR(&packet);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
-  }
+  const DescriptorAttachment attached(packet, std::span(&descriptor, descriptor >= 0 ? 1 : 0));
   (void)sendmsg(socket_fd.get(), &packet, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
