@@ -40,7 +40,7 @@ Status WarmJob::Collect(const std::string& path) {
   // A path inside a dataset means the dataset.
   for (std::string candidate = path;;) {
     const auto view = services_.registry->Get(candidate);
-    if (view.ok()) return CollectBelow(candidate, 0);
+    if (view.ok()) return CollectBelow(candidate, /*in_dataset=*/false, 0);
     if (view.error().kind() != ErrorKind::kNotFound) return view.error();
     if (candidate.empty()) break;
     const size_t slash = candidate.rfind('/');
@@ -50,7 +50,7 @@ Status WarmJob::Collect(const std::string& path) {
   if (S_ISREG(status.st_mode)) {
     PENSTOCK_RETURN_IF_ERROR(CollectFile(path, status));
   } else if (S_ISDIR(status.st_mode)) {
-    PENSTOCK_RETURN_IF_ERROR(CollectBelow(path, 0));
+    PENSTOCK_RETURN_IF_ERROR(CollectBelow(path, /*in_dataset=*/false, 0));
   }
   if (sources_.empty() && skipped_files_ == 0)
     return Error::NotFound("there is nothing to fetch here").In("/" + path);
@@ -71,41 +71,43 @@ Status WarmJob::CollectFile(const std::string& path, const struct stat& status) 
   return {};
 }
 
-Status WarmJob::CollectBelow(const std::string& path, int depth) {
+void WarmJob::CollectBlocks(const DatasetView& view) {
+  for (const auto& block : view.blocks) {
+    if (blocks_ && (block->block < blocks_->first || block->block > blocks_->second)) continue;
+    total_bytes_ += block->file_bytes;
+    ++block_count_;
+    sources_.push_back(block);
+  }
+}
+
+Status WarmJob::CollectBelow(const std::string& path, bool in_dataset, int depth) {
   if (depth > kDeepestFolder || *services_.stopping) return {};
-  const auto view = services_.registry->Get(path);
-  if (view.ok()) {
-    for (const auto& block : (*view)->blocks) {
-      if (blocks_ && (block->block < blocks_->first || block->block > blocks_->second)) continue;
-      total_bytes_ += block->file_bytes;
-      ++block_count_;
-      sources_.push_back(block);
-    }
-  } else if (view.error().kind() != ErrorKind::kNotFound) {
-    return view.error();
+  // The blocks are known from the dataset; their folders need not be listed.
+  if (in_dataset && DatasetRegistry::DatasetOfBlockPath(path + "/")) return {};
+  if (!in_dataset) {
+    const auto view = services_.registry->Get(path);
+    if (!view.ok() && view.error().kind() != ErrorKind::kNotFound) return view.error();
+    in_dataset = view.ok();
+    if (view.ok()) CollectBlocks(**view);
+    if (view.ok() && blocks_) return {};
   }
   PENSTOCK_ASSIGN_OR_RETURN(const auto entries, services_.upstream->List(path));
   for (const DirectoryEntry& entry : entries) {
     const std::string below = Join(path, entry.name);
-    if (view.ok() && (*view)->block_of_path.contains(below)) continue;
-    if (entry.type != 0 && entry.type != S_IFDIR && entry.type != S_IFREG) continue;
-    if (entry.type == S_IFDIR) {
-      // Of a dataset, the folders of its blocks; else what ingest works on is left alone.
-      if (!view.ok() && entry.name.starts_with('.')) continue;
-      PENSTOCK_RETURN_IF_ERROR(CollectBelow(below, depth + 1));
-      continue;
+    mode_t type = entry.type;
+    struct stat status {};
+    if (type == 0 || type == S_IFREG) {
+      const auto asked = services_.upstream->Stat(below);
+      if (!asked.ok() && asked.error().kind() == ErrorKind::kNotFound) continue;
+      if (!asked.ok()) return asked.error();
+      status = *asked;
+      type = status.st_mode & S_IFMT;
     }
-    if (DatasetRegistry::DatasetOfBlockPath(below) && services_.registry->BlockAt(below).ok() &&
-        *services_.registry->BlockAt(below) != nullptr) {
-      continue;
-    }
-    const auto status = services_.upstream->Stat(below);
-    if (!status.ok() && status.error().kind() == ErrorKind::kNotFound) continue;
-    if (!status.ok()) return status.error();
-    if (S_ISREG(status->st_mode)) {
-      PENSTOCK_RETURN_IF_ERROR(CollectFile(below, *status));
-    } else if (S_ISDIR(status->st_mode)) {
-      PENSTOCK_RETURN_IF_ERROR(CollectBelow(below, depth + 1));
+    if (type == S_IFREG) {
+      PENSTOCK_RETURN_IF_ERROR(CollectFile(below, status));
+    } else if (type == S_IFDIR && (in_dataset || !entry.name.starts_with('.'))) {
+      // (Outside of datasets a name with a dot is what an ingest is working on.)
+      PENSTOCK_RETURN_IF_ERROR(CollectBelow(below, in_dataset, depth + 1));
     }
   }
   return {};

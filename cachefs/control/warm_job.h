@@ -51,7 +51,8 @@ class WarmJob {
   Json Result() const;
 
  private:
-  Status CollectBelow(const std::string& path, int depth);
+  void CollectBlocks(const DatasetView& view);
+  Status CollectBelow(const std::string& path, bool in_dataset, int depth);
   Status CollectFile(const std::string& path, const struct stat& status);
   bool Tell(const char* phase, uint64_t bytes);
 
