@@ -257,7 +257,7 @@ bool BlockCache::Stop(std::chrono::milliseconds patience) {
     if (replica->complete || !replica->writable || replica->extents.present() == 0) continue;
     // An extent that is being written right now is not present, so the record claims nothing of it.
     const std::filesystem::path path = directory_.BlockPath(replica->source->id);
-    if (!drained || fdatasync(replica->file->get()) != 0) continue;
+    if (!drained || !DiskUsable() || fdatasync(replica->file->get()) != 0) continue;
     const auto identity = IdentifyFile(replica->file->get(), path);
     if (!identity.ok()) continue;
     const Status put =

@@ -31,11 +31,16 @@ Result<ReplicaCheck> BlockCache::CheckReplica(const std::shared_ptr<const BlockS
   const ReplicaPin replica = Pin(source);
   PENSTOCK_ASSIGN_OR_RETURN(AlignedBuffer buffer, AlignedBuffer::Allocate(kExtentBytes));
   ReplicaCheck check;
+  const auto sick = [this] {
+    return Error(ErrorKind::kIo, "the cache disk is sick and not used for now")
+        .In(directory_.path().string());
+  };
   for (int64_t extent = 0; extent < source->extent_count(); ++extent) {
     {
       const std::lock_guard lock(replica->mutex);
       if (replica->extents.Get(extent) != ExtentState::kPresent) continue;
     }
+    if (!DiskUsable()) return sick();
     const auto damage = CheckExtent(replica, extent, buffer.span());
     check.checked_bytes += source->extent_bytes(extent);
     if (damage) {
@@ -49,6 +54,8 @@ Result<ReplicaCheck> BlockCache::CheckReplica(const std::shared_ptr<const BlockS
     }
     if (!go_on(source->extent_bytes(extent))) return Error::Cancelled("the check was stopped");
   }
+  // What it could not read while it became sick is not damage, and what was not loaded not checked.
+  if (!DiskUsable()) return sick();
   if (!check.damaged.empty()) PENSTOCK_RETURN_IF_ERROR(Heal(replica, check, buffer.span()));
   return check;
 }
@@ -64,6 +71,7 @@ std::optional<ReplicaCheck::Damage> BlockCache::CheckExtent(const ReplicaPin& re
   }
   const std::filesystem::path path = directory_.BlockPath(source.id);
   const uint64_t offset = source.extent_start(extent);
+  const DiskWait wait(options_.health);
   const auto file = directory_.OpenForChecking(source.id);
   if (file.ok()) {
     // What has been written lately is not on the disk yet; that is not damage. (Without O_DIRECT
@@ -71,9 +79,12 @@ std::optional<ReplicaCheck::Damage> BlockCache::CheckExtent(const ReplicaPin& re
     fdatasync(file->get());
     posix_fadvise(file->get(), static_cast<off_t>(offset),
                   static_cast<off_t>(source.extent_bytes(extent)), POSIX_FADV_DONTNEED);
-    if (ReadExtent(file->get(), offset, buffer, source.extent_bytes(extent), path).ok()) {
+    const Status read = ReadExtent(file->get(), offset, buffer, source.extent_bytes(extent), path);
+    if (read.ok()) {
       damage.found = HashExtent(buffer.first(source.extent_bytes(extent)));
       if (*damage.found == damage.expected) return std::nullopt;
+    } else if (read.error().kind() != ErrorKind::kCorrupt) {
+      DiskFailed(read.error());
     }
   }
   return damage;

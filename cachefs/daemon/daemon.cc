@@ -97,7 +97,8 @@ Result<HandedOver> Daemon::Run(const std::stop_token& stop, const MountEvents& e
   PENSTOCK_ASSIGN_OR_RETURN(leases_, ShortCircuitServer::Start(LeaseSocket(), lease_services));
   scrubber_ = std::make_unique<Scrubber>(
       directory_.path(),
-      ScrubServices{.upstream = upstream_, .registry = &registry_, .cache = &cache_},
+      ScrubServices{
+          .upstream = upstream_, .registry = &registry_, .cache = &cache_, .policy = policy_.get()},
       options_.scrub);
   CacheCommands::Services command_services{.upstream = upstream_,
                                            .registry = &registry_,
@@ -270,7 +271,8 @@ bool Daemon::StopServices() {
   drained = disk_probe_.Stop(kShutdownPatience) && drained;
   drained = cache_.Stop(kShutdownPatience) && drained;
   drained = health_.Stop(kShutdownPatience) && drained;
-  if (!drained) return false;
+  // Closing the database of a disk that hangs would hang, too.
+  if (!drained || !health_.usable()) return false;
   // Those who describe the rest before what they describe.
   control_.reset();
   metrics_.reset();
@@ -280,8 +282,11 @@ bool Daemon::StopServices() {
 
 void Daemon::EndAtOnce() const {
   spdlog::shutdown();
-  unlink(LeaseSocket().c_str());
-  unlink(ControlSocket().c_str());
+  // On a disk that hangs they stay; the next daemon replaces them.
+  if (health_.usable()) {
+    unlink(LeaseSocket().c_str());
+    unlink(ControlSocket().c_str());
+  }
   _exit(EXIT_SUCCESS);
 }
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from mount_store import BLOCK, master
-from mounting import assert_same_tree, mounted, need_fuse, wait_for
+from mounting import assert_same_tree, is_mounted, mounted, need_fuse, wait_for
 
 need_fuse()
 
@@ -106,6 +106,27 @@ def test_a_disk_that_hangs_is_read_around_and_comes_back(penstock, master, tmp_p
     with mounted(penstock, master, point, disk.point / "cache") as mount:
         assert_same_tree(master, point)
         assert mount.counter("fetched_bytes") == 0
+
+
+def test_a_mount_can_be_ended_while_its_disk_hangs(penstock, master, tmp_path, disk):
+    point = tmp_path / "mnt"
+    with mounted(penstock, master, point, disk.point / "cache", "--scrub-every", "0") as mount:
+        penstock("warm", point / "proposal/scan", "--blocks", "0")
+        disk.freeze()
+        # Whoever is stuck with the disk holds nothing that the status needs.
+        penstock("scrub", disk.point / "cache", "--rate", "0", "--detach")
+        (point / BLOCK.format(1)).read_bytes()
+        wait_for(lambda: disk_state(mount) != "normal")
+        daemon = mount.pid()
+        ended = penstock("unmount", disk.point / "cache", "--timeout", "1", status=None)
+        assert not is_mounted(point)
+        if ended.returncode:  # A thread that the kernel holds keeps the process, nothing else.
+            assert f"the daemon, process {daemon}, has not ended within 1 s" in ended.stderr
+            assert "the disk of its cache" in ended.stderr
+        disk.thaw()
+        wait_for(lambda: not pathlib.Path(f"/proc/{daemon}").exists())
+    with mounted(penstock, master, point, disk.point / "cache"):
+        assert_same_tree(master, point)
 
 
 def test_a_disk_that_takes_no_writes_is_read_around(penstock, master, tmp_path, disk):

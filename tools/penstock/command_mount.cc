@@ -235,7 +235,7 @@ int Mount(MountArguments& arguments, CLI::App& command, const CommandContext& co
   return StartDaemon(arguments, context);
 }
 
-int Unmount(const std::string& mountpoint) {
+int Unmount(const std::string& mountpoint, unsigned timeout_seconds) {
   const auto address = cachefs::FindControlSocket(mountpoint);
   if (!address.ok()) return ReportError(address.error());
   const auto status = cachefs::AskDaemon(address->socket, {{"command", "status"}}, nullptr);
@@ -244,11 +244,19 @@ int Unmount(const std::string& mountpoint) {
   if (!answer.ok()) return ReportError(answer.error());
   // The daemon is done when its process has ended: its state is on disk then.
   const pid_t daemon = status->value("pid", 0);
-  for (int tenths = 0; tenths < 300 && daemon > 0 && kill(daemon, 0) == 0; ++tenths) {
+  for (unsigned tenths = 0; tenths < 10 * timeout_seconds && daemon > 0 && kill(daemon, 0) == 0;
+       ++tenths) {
     usleep(100'000);
   }
   if (daemon > 0 && kill(daemon, 0) == 0) {
-    return ReportError(Error::Timeout("the daemon has not ended yet").In(mountpoint));
+    // The mount itself goes first. What keeps the process is a call to the disk that does not
+    // return.
+    return ReportError(
+        Error::Timeout(fmt::format("the daemon, process {}, has not ended within {} s", daemon,
+                                   timeout_seconds))
+            .In(mountpoint)
+            .Advice(
+                "the mount is gone; the process ends when the disk of its cache answers again"));
   }
   return kExitDone;
 }
@@ -385,10 +393,17 @@ void AddMount(CLI::App& app, CommandContext& context) {
 
 void AddUnmount(CLI::App& app, CommandContext& context) {
   auto mountpoint = std::make_shared<std::string>();
+  auto timeout_seconds = std::make_shared<unsigned>(30);
   CLI::App* const command =
       app.add_subcommand("unmount", "end a mount and wait until its state is written");
   command->add_option("MOUNTPOINT", *mountpoint, "The mount, or its cache directory")->required();
-  command->callback([mountpoint, &context] { context.exit_status = Unmount(*mountpoint); });
+  command
+      ->add_option("--timeout", *timeout_seconds,
+                   "How long to wait for the daemon to end after the mount has, seconds")
+      ->capture_default_str();
+  command->callback([mountpoint, timeout_seconds, &context] {
+    context.exit_status = Unmount(*mountpoint, *timeout_seconds);
+  });
 }
 
 const CommandRegistration kMount(&AddMount);
