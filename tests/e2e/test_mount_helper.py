@@ -11,7 +11,7 @@ import tempfile
 import pytest
 
 from mount_store import BLOCK, master, places
-from mounting import assert_same_tree, is_mounted, need_fuse, wait_for
+from mounting import assert_same_tree, is_mounted, need_fuse, wait_for_end
 
 need_fuse()
 
@@ -49,7 +49,7 @@ def unmount(point, cache):
     pid = json.loads((cache.parent / "status.json").read_text())["pid"]
     subprocess.run(["umount", str(point)], check=True, timeout=120)
     assert not is_mounted(point)
-    wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
+    wait_for_end(pid)
 
 
 def options_of(point):

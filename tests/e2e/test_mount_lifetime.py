@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from mount_store import BLOCK, EXTENT, alive, digest, master, places, store
-from mounting import Mount, assert_same_tree, flip_byte, is_mounted, mounted, need_fuse, wait_for
+from mounting import Mount, assert_same_tree, flip_byte, is_mounted, mounted, need_fuse, wait_for, wait_for_end
 
 need_fuse()
 
@@ -32,7 +32,7 @@ def test_sigterm_unmounts_and_keeps_what_was_fetched(penstock, master, places):
         penstock("warm", point)
         pid = mount.pid()
         os.kill(pid, signal.SIGTERM)
-        assert wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
+        wait_for_end(pid)
         assert not is_mounted(point)
         assert os.listdir(point) == []
         assert not (cache / "control.sock").exists()
@@ -71,7 +71,7 @@ def test_unmounted_with_files_open(penstock, master, places):
             passthrough = mount.status()["passthrough"]
             pid = mount.pid()
             os.kill(pid, signal.SIGTERM)
-            assert wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
+            wait_for_end(pid)
             assert not is_mounted(point)
             if passthrough:
                 assert file.read() == expected

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from mount_store import BLOCK, master
-from mounting import assert_same_tree, is_mounted, mounted, need_fuse, wait_for
+from mounting import assert_same_tree, is_mounted, mounted, need_fuse, wait_for, wait_for_end
 
 need_fuse()
 
@@ -124,7 +124,7 @@ def test_a_mount_can_be_ended_while_its_disk_hangs(penstock, master, tmp_path, d
             assert f"the daemon, process {daemon}, has not ended within 1 s" in ended.stderr
             assert "the disk of its cache" in ended.stderr
         disk.thaw()
-        wait_for(lambda: not pathlib.Path(f"/proc/{daemon}").exists())
+        wait_for_end(daemon)
     with mounted(penstock, master, point, disk.point / "cache"):
         assert_same_tree(master, point)
 

@@ -1,5 +1,7 @@
 """Waiting for what another process does."""
 
+import os
+import select
 import time
 
 
@@ -13,3 +15,15 @@ def wait_for(condition, seconds=120.0):
             return value
         time.sleep(0.02)
     raise AssertionError("waited in vain")
+
+
+def wait_for_end(pid, seconds=120.0):
+    """Until the process `pid` has ended, whether or not its parent has asked after it yet."""
+    try:
+        watched = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([watched], [], [], seconds)[0], f"process {pid} has not ended"
+    finally:
+        os.close(watched)

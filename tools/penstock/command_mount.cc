@@ -24,6 +24,7 @@
 #include "tools/penstock/journal_format.h"
 #include "tools/penstock/log_file_sink.h"
 #include "tools/penstock/mount_service.h"
+#include "tools/penstock/process_end.h"
 #include "tools/penstock/quantities.h"
 
 namespace penstock::tools {
@@ -240,15 +241,12 @@ int Unmount(const std::string& mountpoint, unsigned timeout_seconds) {
   if (!address.ok()) return ReportError(address.error());
   const auto status = cachefs::AskDaemon(address->socket, {{"command", "status"}}, nullptr);
   if (!status.ok()) return ReportError(status.error());
+  const pid_t daemon = status->value("pid", 0);
+  const ProcessEnd end(daemon);
   const auto answer = cachefs::AskDaemon(address->socket, {{"command", "unmount"}}, nullptr);
   if (!answer.ok()) return ReportError(answer.error());
   // The daemon is done when its process has ended: its state is on disk then.
-  const pid_t daemon = status->value("pid", 0);
-  for (unsigned tenths = 0; tenths < 10 * timeout_seconds && daemon > 0 && kill(daemon, 0) == 0;
-       ++tenths) {
-    usleep(100'000);
-  }
-  if (daemon > 0 && kill(daemon, 0) == 0) {
+  if (!end.Wait(std::chrono::seconds(timeout_seconds))) {
     // The mount itself goes first. What keeps the process is a call to the disk that does not
     // return.
     return ReportError(
