@@ -10,6 +10,16 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+# Files whose tests wait for others (time-outs, daemons, disks) rather than compute.
+WAITING = ("test_mount", "test_upstream", "test_follow", "test_watch", "test_ingest", "test_package")
+
+
+def pytest_collection_modifyitems(items):
+    """Files go to the workers of tools/test one by one; those that take long begin, so that nobody
+    waits for one of them at the end."""
+    items.sort(key=lambda item: not item.path.name.startswith(WAITING))
+
+
 def _binary() -> pathlib.Path:
     named = os.environ.get("PENSTOCK_BINARY")
     return pathlib.Path(named) if named else ROOT / "build/release/tools/penstock/penstock"

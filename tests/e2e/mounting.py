@@ -5,17 +5,20 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
-from waiting import wait_for
+from waiting import wait_for, wait_for_end
 
 HAVE_FUSE = os.path.exists("/dev/fuse") and os.access("/dev/fuse", os.R_OK | os.W_OK)
 
 
 def need_fuse():
     if not HAVE_FUSE:
-        pytest.skip("SKIPPED FOR WANT OF /dev/fuse: NO TEST OF THE MOUNT WAS RUN",
+        # Named, since workers side by side report what is skipped for one reason at one place once.
+        module = sys._getframe(1).f_globals["__name__"]
+        pytest.skip(f"SKIPPED FOR WANT OF /dev/fuse: NO TEST OF {module} WAS RUN",
                     allow_module_level=True)
 
 
@@ -48,13 +51,17 @@ class Mount:
 
     def status(self) -> dict:
         # Asked at the cache directory, which works without the store.
-        return json.loads(self.penstock("status", self.cache, "--json").stdout)
+        return json.loads(self.penstock("status", self.cache, "--json", "--all-datasets").stdout)
 
     def counter(self, name) -> int:
         return self.status()["counters"][name]
 
     def log(self) -> str:
+        """What is in it by now: the daemon writes it without waiting."""
         return (self.cache / "penstock.log").read_text()
+
+    def wait_for_log(self, text):
+        wait_for(lambda: text in self.log())
 
     def pid(self) -> int:
         return self.status()["pid"]

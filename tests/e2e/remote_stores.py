@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
@@ -19,10 +20,25 @@ from waiting import wait_for
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 
 
+_CLAIMS = []
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nothing listens on and that no other test gets while this process lives, here or in
+    another run beside this one. The kernel gives none of this range to a connection by itself."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0penstock-test-port-{port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        _CLAIMS.append(claim)
+        return port
 
 
 def listens(port, host="127.0.0.1"):

@@ -308,7 +308,7 @@ def test_damage_in_the_store_is_an_error(penstock, places):
         with pytest.raises(OSError) as failure:
             os.open(point / "key/data.nxs", os.O_RDONLY)
         assert failure.value.errno == errno.EIO
-        assert "image_key" in mount.log()
+        mount.wait_for_log("image_key")
         assert (point / "key/data.raw").read_bytes() == expected
 
 

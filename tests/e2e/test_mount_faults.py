@@ -14,7 +14,7 @@ import pytest
 
 from mount_store import BLOCK, EXTENT, answers, master, places, store
 from mounting import (Mount, assert_same_tree, flip_byte, is_mounted, mounted, need_fuse, replicas,
-                      wait_for)
+                      wait_for, wait_for_end)
 from synthetic import make_dataset
 
 need_fuse()
@@ -65,7 +65,7 @@ def test_flipped_byte_in_the_store_is_an_error_that_names_the_extent(penstock, s
             assert os.pread(file.fileno(), 4096, 0) == expected[:4096]
             assert os.pread(file.fileno(), 4096, 2 * EXTENT) == expected[2 * EXTENT:2 * EXTENT + 4096]
         assert mount.counter("verification_failures") >= 2  # it was fetched twice
-        assert f"{BLOCK.format(1)}: extent 1" in mount.log()
+        mount.wait_for_log(f"{BLOCK.format(1)}: extent 1")
         # Readers are answered before the cache disk is, so the state may follow a moment later.
         assert wait_for(lambda: os.getxattr(point / BLOCK.format(1), "user.penstock.state")
                         .startswith(b"partial"))
@@ -167,7 +167,7 @@ def test_store_that_stalls(penstock, store, tmp_path):
                 with pytest.raises(OSError):
                     os.pread(file.fileno(), 100, 0)
             os.kill(pid, signal.SIGTERM)
-            assert wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
+            wait_for_end(pid)
             assert not is_mounted(point)
             os.kill(stopped, signal.SIGCONT)
     finally:

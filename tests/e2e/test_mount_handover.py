@@ -211,7 +211,8 @@ def test_a_failing_successor_leaves_the_mount_as_it_was(penstock, store, places,
                 done = replace(penstock, mount, "--access-log", tmp_path / "none/log", status=None)
                 assert done.returncode != 0 and "none/log" in done.stderr
                 readers.all_go_on()
-                assert mount.pid() == pid and "goes on here" in mount.log()
+                assert mount.pid() == pid
+                mount.wait_for_log("goes on here")
                 replace(penstock, mount)
                 readers.all_go_on()
                 assert mount.pid() != pid

@@ -48,7 +48,7 @@ def test_records_without_a_file_are_dropped(penstock, tmp_path):
         status = listed(mount)
         assert status["cached_blocks"] == COUNT - 1000
         assert status["cached_bytes"] == (COUNT - 1000) * BLOCK_BYTES
-        assert "1000 records lost their file" in mount.log()
+        mount.wait_for_log("1000 records lost their file")
     with mounted(penstock, tmp_path / "store", tmp_path / "mnt", tmp_path / "cache") as mount:
         assert mount.status()["cached_blocks"] == COUNT - 1000
 

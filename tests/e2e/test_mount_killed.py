@@ -15,6 +15,7 @@ from mounting import Mount, need_fuse, replicas, wait_for
 need_fuse()
 
 KILLS = int(os.environ.get("PENSTOCK_MOUNT_KILLS", "4"))
+FETCH_THREADS = 4  # of a directory, by default
 SEED = int(os.environ.get("PENSTOCK_SEED", str(random.SystemRandom().randrange(1 << 32))))
 FILES = [BLOCK.format(0), BLOCK.format(1), BLOCK.format(2), "raw", "notes.txt"]
 
@@ -66,12 +67,13 @@ def test_killed_again_and_again(penstock, master, places):
         for name in FILES:
             assert (point / name).read_bytes() == expected[name]
         wait_for(lambda: mount.status()["inventory_done"])
-        # What the daemon says it holds is what lies there.
-        on_disk = sum(path.stat().st_blocks * 512 for path in replicas(cache))
+        # What the daemon says it holds is what lies there, once nothing is being fetched any more.
         status = mount.status()
         assert len(replicas(cache)) == status["cached_blocks"] + status["other_files"]["files"]
-        assert abs(status["cached_bytes"] - on_disk) < 64 << 10
-        assert status["counters"]["damaged_cache_extents"] == 0
+        wait_for(lambda: abs(mount.status()["cached_bytes"] - sum(
+            path.stat().st_blocks * 512 for path in replicas(cache))) < 64 << 10)
+        # Of what a daemon was just writing when it was killed there may be a half.
+        assert status["counters"]["damaged_cache_extents"] <= FETCH_THREADS
         mount.stop()
     finally:
         mount.clear()

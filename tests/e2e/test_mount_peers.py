@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from mounting import Mount, assert_same_tree, flip_byte, need_fuse, replicas, wait_for
+from mounting import Mount, assert_same_tree, flip_byte, need_fuse, replicas, wait_for, wait_for_end
 from remote_stores import NginxStore, free_port
 from synthetic import make_dataset
 
@@ -64,7 +64,7 @@ class Node(Mount):
     def kill(self):
         pid = self.pid()
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
+        wait_for_end(pid)
         subprocess.run(["umount", "-l", str(self.point)], check=False)
 
 
@@ -154,7 +154,7 @@ def test_another_key_is_refused(penstock, store, blocks, tmp_path):
         for node in nodes:
             assert node.counter("peer_fetched_bytes") == node.counter("peer_served_bytes") == 0
             assert node.counter("fetched_bytes") == size_of(blocks)
-            assert "--peer-key" in node.log()
+            node.wait_for_log("--peer-key")
 
 
 def test_whoever_has_no_key_gets_nothing(penstock, store, tmp_path):
@@ -172,7 +172,7 @@ def test_whoever_has_no_key_gets_nothing(penstock, store, tmp_path):
                                capture_output=True, check=False)
         assert b"no peer certificate available" in shown.stdout
         assert b"Cipher is (NONE)" in shown.stdout
-        assert wait_for(lambda: "is refused" in nodes[0].log())
+        nodes[0].wait_for_log("is refused")
 
 
 def test_wrong_bytes_of_a_node_are_refused_and_fetched_from_the_store(penstock, store, blocks,
@@ -184,7 +184,7 @@ def test_wrong_bytes_of_a_node_are_refused_and_fetched_from_the_store(penstock, 
             flip_byte(replica, 70_000)
         reader.read(blocks, store.root)
         assert reader.counter("peer_mismatches") >= 1
-        assert "gave wrong bytes" in reader.log()
+        reader.wait_for_log("gave wrong bytes")
         # Nothing of it was kept either.
         wait_for(lambda: reader.status()["datasets"][0]["complete_blocks"] == len(blocks))
         reader.stop()

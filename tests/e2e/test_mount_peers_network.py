@@ -16,7 +16,7 @@ from test_mount_peers import PATIENT, SHAPE, size_of, write_key
 need_fuse()
 
 NODES = 3
-SUBNET = "10.213.77"
+SUBNET = f"10.213.{os.getpid() % 250}"
 
 
 def run(*command):
@@ -106,7 +106,8 @@ def test_the_link_of_the_store_carries_the_dataset_once(penstock, network, tmp_p
             with contextlib.ExitStack() as stack:
                 nodes = []
                 for number, name in enumerate(names):
-                    folder = tmp_path / f"node{number}{sharing}"
+                    # (The path of a socket in it has 107 characters at most.)
+                    folder = tmp_path / f"{number}{'s' if sharing else ''}"
                     folder.mkdir()
                     options = ("--peers", peers, "--peer-key", key, "--peer-listen",
                                "0.0.0.0:7411", "--peer-name", name) if sharing else ()

@@ -9,6 +9,7 @@ import errno
 import mmap
 import os
 import random
+import tempfile
 import threading
 import time
 
@@ -110,8 +111,7 @@ def spliced(fd, at, size, numbers):
 
 
 def copied(fd, at, size, numbers):
-    with open("/tmp/penstock-model-" + str(threading.get_ident()), "w+b") as target:
-        os.unlink(target.name)
+    with tempfile.TemporaryFile() as target:
         done = 0
         while done < size:
             try:

@@ -81,7 +81,7 @@ def test_a_changed_dataset(penstock, remote, places):
                 return False
         wait_for(is_new)
         assert_same_tree(remote.root, point)
-        assert "written anew" in mount.log()
+        mount.wait_for_log("written anew")
 
 
 def test_a_server_that_dies_and_returns_during_reads(penstock, remote, places):
@@ -133,7 +133,7 @@ def test_wrong_bytes_of_the_server_reach_nobody(penstock, remote, places):
             with pytest.raises(OSError):
                 os.pread(file.fileno(), 4096, EXTENT)
             assert os.pread(file.fileno(), 4096, 0) == expected[:4096]
-        assert f"{BLOCK.format(1)}: extent 1" in mount.log()
+        mount.wait_for_log(f"{BLOCK.format(1)}: extent 1")
 
 
 def test_a_server_that_gives_wrong_bytes_now_and_then(penstock, tmp_path, places):
@@ -161,7 +161,7 @@ def test_a_server_that_gives_wrong_bytes_now_and_then(penstock, tmp_path, places
             # The server lists nothing, and the dataset was found by its path.
             with pytest.raises(OSError):
                 os.listdir(point / "scan")
-            assert "does not list" in mount.log() or "autoindex" in mount.log()
+            wait_for(lambda: "does not list" in mount.log() or "autoindex" in mount.log())
     finally:
         server.close()
 
