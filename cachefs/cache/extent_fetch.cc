@@ -406,6 +406,10 @@ void BlockCache::Finish(const ReplicaPin& replica) {
     waiters.swap(replica->completion_waiters);
     holdings_.Set(source.id, source.dataset, source.block, replica->extents.present(),
                   replica->complete, /*confirmed=*/true);
+    // Of an extent that a killed daemon was just writing, the directory told a part only.
+    if (replica->complete && eviction_.Contains(source.id)) {
+      SetBytesLocked(source.id, source.file_bytes);
+    }
   }
   if (finished.ok() && on_complete_) on_complete_(source);
   for (const CompletionCallback& waiter : waiters) waiter(finished);

@@ -185,6 +185,28 @@ TEST_F(BlockCacheTest, WithoutItsRecordAReplicaIsProvedAgain) {
   EXPECT_TRUE(cache_->IsComplete(cache_->Pin(block)));
 }
 
+// As of a daemon that was killed while it wrote.
+TEST_F(BlockCacheTest, HalfAnExtentIsFetchedAgainAndCountedWhole) {
+  const auto block = AddBlock(0, kBlockBytes);
+  Open();
+  ASSERT_TRUE(WaitComplete(block).ok());
+  const std::filesystem::path file = directory_->BlockPath(block->id);
+  Close();
+  std::filesystem::remove_all(root_ / "cache/state");
+  chmod(file.c_str(), 0600);
+  {
+    auto fd = OpenFile(file, O_RDWR);
+    ASSERT_TRUE(fd.ok());
+    ASSERT_EQ(fallocate(fd->get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, kExtentBytes / 2,
+                        kExtentBytes / 2),
+              0);
+  }
+  Open();
+  ASSERT_TRUE(WaitComplete(block).ok());
+  EXPECT_EQ(counters_->fetched_bytes, kExtentBytes);
+  EXPECT_EQ(cache_->bytes(), kBlockBytes);
+}
+
 TEST_F(BlockCacheTest, ChangedReplicaIsNotBelieved) {
   const auto block = AddBlock(0, kBlockBytes);
   Open();
