@@ -7,7 +7,9 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
+#include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "penstock/base/file.h"
 #include "penstock/cachefs/control.h"
@@ -98,22 +100,26 @@ Result<Json> AskDaemon(const std::filesystem::path& socket_path, const Json& req
   }
 
   std::string received;
-  char chunk[16384];
+  size_t searched = 0;  // up to here there is no end of a line
+  std::vector<char> chunk(size_t{256} << 10);
   while (true) {
     if (stop.stop_requested()) return Error::Cancelled("interrupted");
-    const size_t end = received.find('\n');
+    const size_t end = received.find('\n', searched);
     if (end == std::string::npos) {
-      const ssize_t count = recv(socket.get(), chunk, sizeof chunk, 0);
+      searched = received.size();
+      const ssize_t count = recv(socket.get(), chunk.data(), chunk.size(), 0);
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) return Error::Timeout("the daemon does not answer").In(path);
       if (count == 0 || received.size() > kLongestAnswer) {
         return Error(ErrorKind::kIo, "the daemon ended the conversation").In(path);
       }
-      received.append(chunk, static_cast<size_t>(count));
+      received.append(chunk.data(), static_cast<size_t>(count));
       continue;
     }
-    Json answer = Json::parse(received.substr(0, end), nullptr, /*allow_exceptions=*/false);
+    Json answer = Json::parse(std::string_view(received).substr(0, end), nullptr,
+                              /*allow_exceptions=*/false);
     received.erase(0, end + 1);
+    searched = 0;
     if (!answer.is_object()) return Error::Internal("the daemon's answer is not JSON").In(path);
     if (answer.contains("error") && answer["error"].is_string()) return FromAnswer(answer);
     if (answer.contains("done")) return answer;

@@ -34,6 +34,9 @@ def test_records_are_believed_until_the_directory_is_listed(penstock, tmp_path):
         assert status["cached_bytes"] == COUNT * BLOCK_BYTES
         assert len(status["datasets"]) == -(-COUNT // 64)
         assert status["datasets"][0]["dataset"] == "proposal/visit/scan_000000"
+        shown = json.loads(penstock("status", mount.cache, "--json").stdout)
+        assert shown["dataset_count"] == len(status["datasets"])
+        assert len(shown["datasets"]) == 20 and all(each in status["datasets"] for each in shown["datasets"])
         assert status["datasets"][0]["complete_blocks"] == 64
         assert status["datasets"][0]["bytes"] == 64 * BLOCK_BYTES
 

@@ -24,7 +24,7 @@ def run(bench):
             status = json.loads(bench.run(bench.penstock, "status", cache, "--json").stdout)
             assert status["cached_blocks"] == REPLICAS
             answers.append(_answer(cache) * 1e3)
-            commands.append(bench.timed(bench.penstock, "status", cache) * 1e3)
+            commands.append(bench.timed(bench.penstock, "status", cache, "--json") * 1e3)
             while not status["inventory_done"]:
                 time.sleep(0.5)
                 status = json.loads(bench.run(bench.penstock, "status", cache, "--json").stdout)
@@ -36,7 +36,7 @@ def run(bench):
 
     rows = [row("ready, s", ready, READY_SECONDS), row("memory, MiB", resident, RESIDENT_MIB),
             row("answer with all datasets, ms", answers, STATUS_MILLISECONDS),
-            row("penstock status, ms", commands, STATUS_MILLISECONDS)]
+            row("penstock status --json, ms", commands, STATUS_MILLISECONDS)]
     return [Table(f"a cache of {REPLICAS} replicas: ratios below 1 keep the limit", rows, unit="of the limit")]
 
 

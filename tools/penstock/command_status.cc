@@ -40,9 +40,7 @@ struct StatusArguments {
 
 Result<Json> AskStatus(const std::filesystem::path& socket, const StatusArguments& arguments) {
   Json request = {{"command", "status"}};
-  // A script that asks once gets everything.
-  const bool everything = arguments.all_datasets || (arguments.json && !arguments.watching);
-  if (!everything) request["datasets"] = kDatasetsShown;
+  if (!arguments.all_datasets) request["datasets"] = kDatasetsShown;
   PENSTOCK_ASSIGN_OR_RETURN(Json status, AskDaemon(socket, request, nullptr, kStatusPatience));
   status.erase("done");
   return status;
@@ -178,7 +176,7 @@ void AddStatus(CLI::App& app, CommandContext& context) {
                  "Ask the store and the cache disk now; status 1 where something is wrong")
       ->excludes(watch);
   command->add_flag("--all-datasets", arguments->all_datasets,
-                    "Show all datasets, not only the 20 that take most room");
+                    "Name all datasets, also in JSON, not only the 20 that take most room");
   command->callback([arguments, watch, &context] {
     arguments->watching = watch->count() > 0;
     context.exit_status = ShowStatus(*arguments, context.stop);
