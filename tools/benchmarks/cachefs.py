@@ -1,5 +1,5 @@
 """A mount against the native files of its store: warm blocks with fio, first reads, the first byte of a
-cold block, descriptors by the short-circuit socket; rclone's mount in the same tables."""
+cold block, descriptors by the short-circuit socket; mounts of others (peers.py) in the same tables."""
 
 import contextlib
 import os
@@ -12,6 +12,7 @@ import subprocess
 import time
 
 from benchmarks.measure import GIB, Row, Table
+from benchmarks.peers import PEERS
 
 EXTENT = 4 << 20
 
@@ -27,21 +28,34 @@ def run(bench):
     mount, cache = bench.work / "mount", bench.work / "cache"
     mount.mkdir()
     tables = []
+
+    @contextlib.contextmanager
+    def fresh():
+        try:
+            with _mounted(bench, mount, cache):
+                yield mount
+        finally:
+            shutil.rmtree(cache, ignore_errors=True)
+
+    first = _first_reads(bench, fresh)
     with _mounted(bench, mount, cache):
-        first = _first_read(bench, mount, "cat of every block")
+        bench.run(bench.penstock, "warm", mount / "scan")
         warm = _warm(bench, mount, "penstock")
         passthrough = [line for line in bench.run(bench.penstock, "status", mount).stdout.splitlines()
                        if line.startswith("passthrough")]
         tables.append(_short_circuit(bench, mount))
     tables.append(_first_byte(bench, mount))
-    notes = ["one repetition: the second read would be warm"]
-    with _rclone(bench) as peer:
-        if peer is None:
-            notes.append("rclone is not installed (Debian: rclone)")
-        else:
-            first += _first_read(bench, peer, "rclone 'full', cat of every block")
-            warm += _warm(bench, peer, "rclone 'full'")
-    tables.insert(0, Table("mount, first read with a cold cache", first, notes))
+    notes = ["cp leaves its copy in the page cache unwritten; the mount syncs every block before it is complete",
+             "before each: sync, and all of the page cache dropped (without root: the store's files)"]
+    for peer in PEERS:
+        if shutil.which(peer.command) is None:
+            notes.append(f"{peer.command} is not installed: {peer.advice}")
+            continue
+        with peer.prepared(bench) as fresh_peer:
+            first += _first_reads(bench, fresh_peer, peer.name)
+            with fresh_peer() as mounted:
+                warm += _warm(bench, mounted, peer.name)
+    tables.insert(0, Table("mount, first read with a cold cache, in turns with cp to the same disk", first, notes))
     tables.insert(1, Table("mount, complete block, against the native file", warm, passthrough))
     return tables
 
@@ -53,29 +67,6 @@ def _mounted(bench, mount, cache, *options):
         yield mount
     finally:
         bench.run(bench.penstock, "unmount", mount)
-
-
-@contextlib.contextmanager
-def _rclone(bench):
-    """The store through rclone's mount with its cache of whole files; None where there is no rclone."""
-    if shutil.which("rclone") is None:
-        yield None
-        return
-    mount = bench.work / "rclone"
-    mount.mkdir()
-    with open(bench.work / "rclone.log", "w", encoding="utf-8") as log:
-        daemon = subprocess.Popen(["rclone", "mount", str(bench.store), str(mount), "--read-only",
-                                   "--vfs-cache-mode", "full", "--cache-dir", str(bench.work / "rclone-cache")],
-                                  stdout=log, stderr=log)
-    try:
-        for _ in range(200):
-            if os.path.ismount(mount):
-                break
-            time.sleep(0.05)
-        yield mount
-    finally:
-        subprocess.run(["fusermount3", "-u", "-z", str(mount)], check=False)
-        daemon.wait()
 
 
 def _warm(bench, mount, who):
@@ -92,20 +83,43 @@ def _warm(bench, mount, who):
     return rows
 
 
-def _first_read(bench, mount, what):
-    """All blocks once, cold cache, against cp from the store to the same disk. One repetition only:
-    the second read would be warm."""
+def _first_reads(bench, fresh, peer=None):
+    """All blocks once, cold cache, against cp from the store to the same disk, in turns and each first
+    every other time, as disks remember what was done to them. `fresh` mounts with an empty cache."""
     blocks = bench.blocks()
     size = sum(block.stat().st_size for block in blocks) / GIB
     copy = bench.work / "copied"
-    copy.mkdir()
-    bench.drop_from_page_cache(*blocks)
-    theirs = size / bench.timed("cp", "-r", bench.dataset / "data.zarr/real", copy)
-    bench.run("rm", "-r", copy)
-    bench.drop_from_page_cache(*blocks)
-    mounted = [mount / block.relative_to(bench.store) for block in blocks]
-    ours = size / bench.timed("sh", "-c", 'for file; do cat "$file" >/dev/null; done', "sh", *mounted)
-    return [Row(what, "cp to the same disk", [ours], [theirs])]
+
+    def copied():
+        bench.drop_from_page_cache(*blocks)
+        copy.mkdir()
+        unsynced = bench.timed("cp", "-r", bench.dataset / "data.zarr/real", copy)
+        synced = unsynced + bench.timed("sync", *[path for path in copy.rglob("*") if path.is_file()])
+        shutil.rmtree(copy)
+        return size / unsynced, size / synced
+
+    def read():
+        with fresh() as mount:
+            bench.drop_from_page_cache(*blocks)
+            mounted = [mount / block.relative_to(bench.store) for block in blocks]
+            return size / bench.timed("sh", "-c", 'cat "$@" >/dev/null', "sh", *mounted)
+
+    def warmed():
+        with fresh() as mount:
+            bench.drop_from_page_cache(*blocks)
+            return size / bench.timed(bench.penstock, "warm", mount / "scan")
+
+    jobs = {"cp": copied, "cat": read} | ({} if peer else {"warm": warmed})
+    rates = {name: [] for name in jobs}
+    for repetition in range(bench.repeats):
+        for name in list(jobs)[::-1 if repetition % 2 else 1]:
+            rates[name].append(jobs[name]())
+    unsynced, synced = ([pair[each] for pair in rates["cp"]] for each in (0, 1))
+    rows = [Row(f"{peer or 'penstock'}: cat of every block", "cp", rates["cat"], unsynced)]
+    if peer is None:
+        rows += [Row("penstock: the same", "cp and fdatasync of each file", rates["cat"], synced),
+                 Row("penstock: warm, all synced", "cp and fdatasync of each file", rates["warm"], synced)]
+    return rows
 
 
 def _first_byte(bench, mount):
