@@ -1,5 +1,6 @@
 """The faces of a mount in the programs that people use: what they read is what the frames are."""
 
+import json
 import subprocess
 
 import h5py
@@ -9,7 +10,7 @@ import pytest
 from face_files import signal
 from mounting import mounted, need_fuse
 from record_formats import libertem_array, libertem_context
-from synthetic import frames, make_dataset
+from synthetic import ROOT, frames, make_dataset
 
 need_fuse()
 
@@ -66,6 +67,38 @@ def test_rosettasciio(scan):
     assert [axis["size"] for axis in axes] == list(expected(scan).shape)
     assert [axis["units"] for axis in axes] == ["nm", "nm", "1/angstrom", "1/angstrom"]
     assert axes[0]["offset"] == 1 and axes[0]["scale"] == 0.5
+
+
+HYPERSPY = ROOT / ".venv/hyperspy/bin/python"
+LOAD = """
+import json, sys
+import hyperspy.api, numpy
+for name, options in (("data.nxs", {"nxdata_only": True}), ("data.npy", {})):
+    loaded = hyperspy.api.load(f"{sys.argv[1]}/{name}", lazy=True, **options)
+    (signal,) = [each for each in (loaded if isinstance(loaded, list) else [loaded]) if each.data.ndim == 4]
+    numpy.save(f"{sys.argv[2]}/{name}.npy", signal.data.compute())
+    if name == "data.nxs":
+        picture = signal.transpose(signal_axes=2)
+        numpy.save(f"{sys.argv[2]}/mean.npy", picture.mean().data.compute())
+        axes = [[axis.size, axis.scale, axis.offset, str(axis.units)] for axis in signal.axes_manager._axes]
+        print(json.dumps(axes))
+"""
+
+
+def test_hyperspy(scan, tmp_path):
+    if not HYPERSPY.exists():
+        pytest.skip("SKIPPED FOR WANT OF HYPERSPY: run tools/setup --tests")
+    done = subprocess.run([HYPERSPY, "-c", LOAD, scan, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    array = expected(scan)
+    for name in ("data.nxs", "data.npy"):
+        loaded = np.load(tmp_path / f"{name}.npy")
+        assert loaded.dtype == array.dtype
+        np.testing.assert_array_equal(loaded, array)
+    np.testing.assert_allclose(np.load(tmp_path / "mean.npy"), array.mean(axis=(0, 1)), rtol=1e-5)
+    axes = json.loads(done.stdout.splitlines()[-1])
+    assert [axis[0] for axis in axes] == list(array.shape)
+    assert axes[0] == [array.shape[0], 0.5, 1.0, "nm"] and [axis[3] for axis in axes[2:]] == ["1/angstrom"] * 2
 
 
 def test_py4dstem(scan):
