@@ -141,6 +141,7 @@ void BlockCache::Load(Replica& replica) {
   replica.file = std::make_shared<const FileDescriptor>(std::move(opened).value());
   replica.writable = !record->complete;
   replica.complete = record->complete && replica.extents.all_present();
+  replica.verified_at = record->verified_at;
 }
 
 void BlockCache::LoadUnverified(Replica& replica) const {
@@ -232,7 +233,8 @@ ReplicaRecord BlockCache::RecordOf(const Replica& replica, const FileIdentity& i
                        .generation = source.generation,
                        .block = source.block,
                        .extents = replica.extents.ToHex(),
-                       .identity = identity};
+                       .identity = identity,
+                       .verified_at = replica.verified_at};
   if (source.is_block()) return record;
   record.boot = BootId();
   for (int64_t extent = 0; extent < replica.extents.size(); ++extent) {

@@ -134,6 +134,9 @@ class BlockCache {
   void Touch(const ReplicaPin& replica);
 
   ResidencyDetail ResidencyOf(const BlockSource& source) const;
+  // When what is there of it was proved, the longest ago of all; nothing where that is not known.
+  // Asks the records where nobody has used the replica yet.
+  std::optional<std::chrono::system_clock::time_point> VerifiedAt(const BlockSource& source) const;
   // False where it is held or not there.
   bool Evict(const std::string& id);
 
@@ -234,6 +237,7 @@ class BlockCache {
   // check_replica.cc
   std::optional<ReplicaCheck::Damage> CheckExtent(const ReplicaPin& replica, int64_t extent,
                                                   std::span<std::byte> buffer);
+  void NoteVerified(const ReplicaPin& replica, int64_t verified_at);
   Status Heal(const ReplicaPin& replica, ReplicaCheck& check, std::span<std::byte> buffer);
   Status Quarantine(const ReplicaPin& replica);
   // Replica::mutex is held. True: SubmitFill must follow.

@@ -31,6 +31,7 @@ Result<ReplicaCheck> BlockCache::CheckReplica(const std::shared_ptr<const BlockS
   const ReplicaPin replica = Pin(source);
   PENSTOCK_ASSIGN_OR_RETURN(AlignedBuffer buffer, AlignedBuffer::Allocate(kExtentBytes));
   ReplicaCheck check;
+  const int64_t began = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   const auto sick = [this] {
     return Error(ErrorKind::kIo, "the cache disk is sick and not used for now")
         .In(directory_.path().string());
@@ -56,8 +57,51 @@ Result<ReplicaCheck> BlockCache::CheckReplica(const std::shared_ptr<const BlockS
   }
   // What it could not read while it became sick is not damage, and what was not loaded not checked.
   if (!DiskUsable()) return sick();
-  if (!check.damaged.empty()) PENSTOCK_RETURN_IF_ERROR(Heal(replica, check, buffer.span()));
+  if (check.damaged.empty()) {
+    NoteVerified(replica, began);
+  } else {
+    PENSTOCK_RETURN_IF_ERROR(Heal(replica, check, buffer.span()));
+  }
   return check;
+}
+
+void BlockCache::NoteVerified(const ReplicaPin& replica, int64_t verified_at) {
+  bool complete = false;
+  {
+    const std::lock_guard lock(replica->mutex);
+    replica->verified_at = verified_at;
+    complete = replica->complete;
+  }
+  if (!complete) return;  // has no record before it is complete, or the daemon ends
+  // The identity in the record stays: whoever wrote to the file since is still found out.
+  auto record = store_.Get(replica->source->id);
+  if (!record) return;
+  record->verified_at = verified_at;
+  const Status put = store_.Put(replica->source->id, *record, /*sync=*/false);
+  if (!put.ok()) spdlog::error("{}", put.error().ToString());
+}
+
+std::optional<std::chrono::system_clock::time_point> BlockCache::VerifiedAt(
+    const BlockSource& source) const {
+  int64_t verified_at = 0;
+  bool loaded = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = replicas_.find(source.id);
+    if (found != replicas_.end() && found->second->loaded) {
+      const std::lock_guard replica_lock(found->second->mutex);
+      loaded = true;
+      if (found->second->extents.present() > 0) verified_at = found->second->verified_at;
+    } else if (holdings_.Find(source.id) == nullptr) {
+      return std::nullopt;
+    }
+  }
+  if (!loaded) {
+    const auto record = store_.Get(source.id);
+    if (record) verified_at = record->verified_at;
+  }
+  if (verified_at == 0) return std::nullopt;
+  return std::chrono::system_clock::from_time_t(verified_at);
 }
 
 std::optional<ReplicaCheck::Damage> BlockCache::CheckExtent(const ReplicaPin& replica,

@@ -50,6 +50,7 @@ BlockCache::FetchOutcome BlockCache::FetchExtent(const ReplicaPin& replica, int6
 BlockCache::FetchOutcome BlockCache::FetchAndAnswer(const ReplicaPin& replica, int64_t extent,
                                                     bool was_unverified) {
   const BlockSource& source = *replica->source;
+  const int64_t began = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   auto whole_buffer = FetchBuffer();
   if (!whole_buffer.ok()) {
     AnswerWaiters(replica, extent, std::move(whole_buffer).error(), {});
@@ -82,6 +83,10 @@ BlockCache::FetchOutcome BlockCache::FetchAndAnswer(const ReplicaPin& replica, i
 
   {
     const std::lock_guard lock(replica->mutex);
+    if (stored) {
+      replica->verified_at =
+          replica->extents.present() == 0 ? began : std::min(replica->verified_at, began);
+    }
     replica->extents.Set(extent, stored ? ExtentState::kPresent : ExtentState::kAbsent);
     if (!stored) {
       replica->fill_failure =

@@ -52,7 +52,9 @@ struct Replica {
   std::shared_ptr<const FileDescriptor> file;
   bool writable = false;  // `file` was opened for filling
   bool complete = false;  // every extent present, data and record on disk, mode 0400
-  int fill_chains = 0;    // background fetches that follow one another
+  // Seconds since 1970: all that is present was proved then or later. 0: nobody knows.
+  int64_t verified_at = 0;
+  int fill_chains = 0;  // background fetches that follow one another
   WorkerPool::Priority fill_priority = WorkerPool::Priority::kBackground;
   bool finishing = false;  // somebody is making it complete
   Status fill_failure;     // what went wrong last since the fill began

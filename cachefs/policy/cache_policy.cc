@@ -153,15 +153,26 @@ std::vector<KeepPin> CachePolicy::Pins() const {
   return pins;
 }
 
+const KeepPin* CachePolicy::PinOf(std::string_view dataset, int64_t block) const {
+  if (contents_.pins.empty()) return nullptr;
+  const int64_t now = Now();
+  const auto pin = std::ranges::find_if(contents_.pins, [&](const KeepPin& each) {
+    if (HasExpired(each, now)) return false;
+    if (each.blocks && (block < each.blocks->first || block > each.blocks->second)) return false;
+    return Matches(each.pattern, dataset);
+  });
+  return pin == contents_.pins.end() ? nullptr : &*pin;
+}
+
 bool CachePolicy::IsKept(std::string_view dataset, int64_t block) const {
   const std::lock_guard lock(mutex_);
-  if (contents_.pins.empty()) return false;
-  const int64_t now = Now();
-  return std::ranges::any_of(contents_.pins, [&](const KeepPin& pin) {
-    if (HasExpired(pin, now)) return false;
-    if (pin.blocks && (block < pin.blocks->first || block > pin.blocks->second)) return false;
-    return Matches(pin.pattern, dataset);
-  });
+  return PinOf(dataset, block) != nullptr;
+}
+
+std::optional<KeepPin> CachePolicy::KeptBy(std::string_view dataset, int64_t block) const {
+  const std::lock_guard lock(mutex_);
+  const KeepPin* const pin = PinOf(dataset, block);
+  return pin == nullptr ? std::nullopt : std::optional(*pin);
 }
 
 Status CachePolicy::SetQuota(const std::string& folder, FolderQuota quota) {

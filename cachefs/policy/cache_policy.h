@@ -60,6 +60,9 @@ class CachePolicy {
   // Whether a pin holds block `block` of `dataset`, or (kNoBlock) the file `dataset`. Cheap.
   bool IsKept(std::string_view dataset, int64_t block) const;
 
+  // The first pin that does.
+  std::optional<KeepPin> KeptBy(std::string_view dataset, int64_t block) const;
+
   // Both bounds at UINT64_MAX take the quota away. kInvalidArgument where soft > hard, or the
   // folder is no single name.
   Status SetQuota(const std::string& folder, FolderQuota quota);
@@ -75,6 +78,8 @@ class CachePolicy {
 
   explicit CachePolicy(std::filesystem::path file) : file_(std::move(file)) {}
   Contents Copy() const;
+  // mutex_ is held; null where there is none.
+  const KeepPin* PinOf(std::string_view dataset, int64_t block) const;
   // Writes it down; from then on it holds. `changing_` is held.
   Status Change(Contents contents);
 

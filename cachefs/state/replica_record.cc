@@ -100,6 +100,7 @@ std::string EncodeRecord(const ReplicaRecord& record) {
   PutText(out, record.boot);
   PutNumber(out, record.checksums.size());
   for (const uint64_t checksum : record.checksums) PutNumber(out, checksum);
+  PutSigned(out, record.verified_at);
   return out;
 }
 
@@ -121,6 +122,7 @@ std::optional<ReplicaRecord> DecodeRecord(std::string_view bytes) {
   record.boot = reader.Text();
   const uint64_t count = reader.Number();
   for (uint64_t i = 0; i < count && reader.ok; ++i) record.checksums.push_back(reader.Number());
+  if (reader.ok && !reader.rest.empty()) record.verified_at = reader.Signed();
   if (!reader.ok) return std::nullopt;
   return record;
 }

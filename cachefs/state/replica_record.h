@@ -30,6 +30,7 @@ struct ReplicaRecord {
   // machine was started (boot_id), as nothing waits for their bytes to reach the disk.
   std::vector<uint64_t> checksums = {};
   std::string boot = {};
+  int64_t verified_at = 0;  // Replica::verified_at
 };
 
 std::string EncodeRecord(const ReplicaRecord& record);

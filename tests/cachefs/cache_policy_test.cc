@@ -45,6 +45,8 @@ TEST_F(CachePolicyTest, PatternsMatchPathsAndWhatIsBelow) {
   ASSERT_TRUE(policy_->Add({.pattern = "p2/*_dark"}).ok());
   ASSERT_TRUE(policy_->Add({.pattern = "p3/scan", .blocks = {{2, 4}}}).ok());
   EXPECT_TRUE(policy_->IsKept("p1/scan", 0));
+  EXPECT_EQ(policy_->KeptBy("p1/scan", 0)->pattern, "p1/scan");
+  EXPECT_FALSE(policy_->KeptBy("p1/scan2", 0));
   EXPECT_TRUE(policy_->IsKept("p1/scan", 1000));
   EXPECT_TRUE(policy_->IsKept("p1/scan/nexus.json", kNoBlock));
   EXPECT_FALSE(policy_->IsKept("p1/scan2", 0));

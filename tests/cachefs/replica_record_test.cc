@@ -18,7 +18,8 @@ ReplicaRecord Example() {
                        .inode = UINT64_MAX,
                        .size = uint64_t{1} << 40,
                        .mtime_ns = -5,
-                       .ctime_ns = INT64_MAX}};
+                       .ctime_ns = INT64_MAX},
+          .verified_at = 5};
 }
 
 TEST(ReplicaRecord, ComesBackAsItWas) {
@@ -31,6 +32,16 @@ TEST(ReplicaRecord, ComesBackAsItWas) {
   EXPECT_EQ(decoded->complete, record.complete);
   EXPECT_EQ(decoded->extents, record.extents);
   EXPECT_TRUE(decoded->identity == record.identity);
+  EXPECT_EQ(decoded->verified_at, 5);
+}
+
+TEST(ReplicaRecord, OfAnEarlierVersionDoesNotSayWhenItWasVerified) {
+  std::string bytes = EncodeRecord(Example());
+  bytes.pop_back();
+  const auto decoded = DecodeRecord(bytes);
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(decoded->generation, Example().generation);
+  EXPECT_EQ(decoded->verified_at, 0);
 }
 
 TEST(ReplicaRecord, ReadsTheFirstVersion) {
@@ -46,7 +57,8 @@ TEST(ReplicaRecord, ReadsTheFirstVersion) {
 
 TEST(ReplicaRecord, IsNoneWhereItIsCutOffAnywhere) {
   const std::string bytes = EncodeRecord(Example());
-  for (size_t length = 0; length < bytes.size(); ++length) {
+  // (Without its last field, one byte, it is one of an earlier version.)
+  for (size_t length = 0; length + 1 < bytes.size(); ++length) {
     EXPECT_FALSE(DecodeRecord(std::string_view(bytes).substr(0, length))) << length;
   }
   EXPECT_TRUE(DecodeRecord(bytes + "a field of a later version"));
