@@ -1,9 +1,11 @@
 // The part of Operations that shows the extended attributes user.penstock.*, and the table of
 // operations for libfuse.
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -18,7 +20,12 @@ namespace {
 constexpr char kStateAttribute[] = "user.penstock.state";
 constexpr char kGenerationAttribute[] = "user.penstock.generation";
 constexpr char kBlockAttribute[] = "user.penstock.block";
+constexpr char kVerifiedAttribute[] = "user.penstock.verified-at";
+constexpr char kPinnedAttribute[] = "user.penstock.pinned";
+constexpr std::string_view kUserPrefix = "user.";
 constexpr std::string_view kOurPrefix = "user.penstock.";
+// The kernel takes no longer list (XATTR_LIST_MAX).
+constexpr size_t kLongestList = 65536;
 
 void ReplyAttribute(fuse_req_t request, const std::string& value, size_t size) {
   if (size == 0) {
@@ -33,6 +40,22 @@ void ReplyAttribute(fuse_req_t request, const std::string& value, size_t size) {
 std::string DescribeResidency(const ResidencyDetail& detail) {
   return fmt::format("{} {}/{}", ResidencyName(detail.residency), detail.extents_present,
                      detail.extents);
+}
+
+std::string AsText(std::chrono::system_clock::time_point time) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
+                     fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
+}
+
+// "3 until 2027-01-31T12:00:00Z by alice: for the paper".
+std::string DescribePin(const KeepPin& pin) {
+  std::string text = std::to_string(pin.number);
+  if (pin.expires) {
+    text += " until " + AsText(std::chrono::system_clock::from_time_t(*pin.expires));
+  }
+  if (!pin.owner.empty()) text += " by " + pin.owner;
+  if (!pin.reason.empty()) text += ": " + pin.reason;
+  return text;
 }
 
 // As of one block: "partial 17/64" blocks.
@@ -62,6 +85,12 @@ Operations& Self(fuse_req_t request) {
 Result<std::vector<std::pair<std::string, std::string>>> Operations::PenstockAttributes(
     const Node& node) {
   std::vector<std::pair<std::string, std::string>> attributes;
+  const auto add_pin = [&](const std::string& dataset, int64_t block) {
+    if (services_.policy == nullptr) return;
+    if (const auto pin = services_.policy->KeptBy(dataset, block)) {
+      attributes.emplace_back(kPinnedAttribute, DescribePin(*pin));
+    }
+  };
   if (node.face) {
     attributes.emplace_back(kFaceAttribute, DescribeFace(*node.face));
     return attributes;
@@ -73,6 +102,10 @@ Result<std::vector<std::pair<std::string, std::string>>> Operations::PenstockAtt
                             node.block->dataset.empty() ? "." : node.block->dataset);
     attributes.emplace_back(kGenerationAttribute, node.block->generation);
     attributes.emplace_back(kBlockAttribute, std::to_string(node.block->block));
+    if (const auto verified_at = services_.cache->VerifiedAt(*node.block)) {
+      attributes.emplace_back(kVerifiedAttribute, AsText(*verified_at));
+    }
+    add_pin(node.block->dataset, node.block->block);
     return attributes;
   }
   if (!S_ISDIR(node.type)) return attributes;
@@ -87,15 +120,38 @@ Result<std::vector<std::pair<std::string, std::string>>> Operations::PenstockAtt
     attributes.emplace_back(lease::kDatasetAttribute, node.path.empty() ? "." : node.path);
     attributes.emplace_back(kGenerationAttribute, (*view)->generation);
     attributes.emplace_back(kStateAttribute, DescribeDataset(*services_.cache, **view));
+    add_pin(node.path, kNoBlock);
   }
   return attributes;
 }
 
+Result<std::optional<std::string>> Operations::StoreAttribute(const Node& node,
+                                                              const std::string& name) {
+  // Nothing else can have any.
+  if (node.face || !(S_ISREG(node.type) || S_ISDIR(node.type))) return std::optional<std::string>();
+  PENSTOCK_ASSIGN_OR_RETURN(auto value, services_.upstream->Attribute(node.path, name));
+  if (!value || S_ISDIR(node.type)) return value;
+  PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, services_.upstream->Stat(node.path));
+  const bool same = status.st_dev == node.device && status.st_ino == node.inode;
+  return same ? std::move(value) : std::nullopt;
+}
+
+Result<std::vector<std::string>> Operations::StoreAttributeNames(const Node& node) {
+  if (node.face || !(S_ISREG(node.type) || S_ISDIR(node.type))) return std::vector<std::string>();
+  PENSTOCK_ASSIGN_OR_RETURN(auto names, services_.upstream->AttributeNames(node.path));
+  std::erase_if(names, [](const std::string& name) { return name.starts_with(kOurPrefix); });
+  if (names.empty() || S_ISDIR(node.type)) return names;
+  PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, services_.upstream->Stat(node.path));
+  if (status.st_dev != node.device || status.st_ino != node.inode) names.clear();
+  return names;
+}
+
 void Operations::GetExtendedAttribute(fuse_req_t request, fuse_ino_t id, const char* name,
                                       size_t size) {
-  // The kernel itself asks for security.capability and the like: not worth a question to the store.
-  if (!std::string_view(name).starts_with(kOurPrefix)) {
-    fuse_reply_err(request, ENODATA);
+  // The kernel itself asks for security.capability, and ls for lists of access of every entry,
+  // until it is told that there are none.
+  if (!std::string_view(name).starts_with(kUserPrefix)) {
+    fuse_reply_err(request, EOPNOTSUPP);
     return;
   }
   const auto node = nodes_.Get(id);
@@ -105,6 +161,19 @@ void Operations::GetExtendedAttribute(fuse_req_t request, fuse_ino_t id, const c
   }
   WithStore(*services_.metadata_workers, request,
             [this, node, wanted = std::string(name), size](const Pending& pending) {
+              if (!wanted.starts_with(kOurPrefix)) {
+                const auto value = StoreAttribute(*node, wanted);
+                const fuse_req_t claimed = pending->Claim();
+                if (claimed == nullptr) return;
+                if (!value.ok()) {
+                  fuse_reply_err(claimed, ErrnoOf(value.error(), node->path));
+                } else if (!*value) {
+                  fuse_reply_err(claimed, ENODATA);
+                } else {
+                  ReplyAttribute(claimed, **value, size);
+                }
+                return;
+              }
               const auto attributes = PenstockAttributes(*node);
               const fuse_req_t claimed = pending->Claim();
               if (claimed == nullptr) return;
@@ -130,14 +199,25 @@ void Operations::ListExtendedAttributes(fuse_req_t request, fuse_ino_t id, size_
   }
   WithStore(*services_.metadata_workers, request, [this, node, size](const Pending& pending) {
     const auto attributes = PenstockAttributes(*node);
+    const auto of_store = StoreAttributeNames(*node);
     const fuse_req_t claimed = pending->Claim();
     if (claimed == nullptr) return;
+    if (!of_store.ok()) {
+      // A copy that lacks some of them, and does not say so, would be worse.
+      fuse_reply_err(claimed, ErrnoOf(of_store.error(), node->path));
+      return;
+    }
     std::string names;
     if (attributes.ok()) {
       for (const auto& [attribute, value] : *attributes) {
         names += attribute;
         names.push_back('\0');
       }
+    }
+    for (const std::string& name : *of_store) {
+      if (names.size() + name.size() + 1 > kLongestList) break;
+      names += name;
+      names.push_back('\0');
     }
     ReplyAttribute(claimed, names, size);
   });
@@ -172,15 +252,23 @@ const fuse_lowlevel_ops& Operations::Table() {
     ops.read = [](fuse_req_t request, fuse_ino_t, size_t size, off_t offset, fuse_file_info* info) {
       Self(request).Read(request, size, offset, info);
     };
+    ops.lseek = [](fuse_req_t request, fuse_ino_t, off_t offset, int whence, fuse_file_info* info) {
+      Self(request).Seek(request, offset, whence, info);
+    };
     ops.release = [](fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
       Self(request).Release(request, info);
     };
     ops.opendir = [](fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
       Self(request).OpenDirectory(request, id, info);
     };
-    ops.readdir = [](fuse_req_t request, fuse_ino_t, size_t size, off_t offset,
+    ops.readdir = [](fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
                      fuse_file_info* info) {
-      Self(request).ReadDirectory(request, size, offset, info);
+      Self(request).ReadDirectory(request, id, size, offset, info, /*with_attributes=*/false);
+    };
+    // The kernel asks by this where it has seen that the entries are looked at one by one.
+    ops.readdirplus = [](fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
+                         fuse_file_info* info) {
+      Self(request).ReadDirectory(request, id, size, offset, info, /*with_attributes=*/true);
     };
     ops.releasedir = [](fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
       Self(request).ReleaseDirectory(request, info);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cachefs/fuse/operations.h"
+#include "cachefs/fuse/same_bytes.h"
 
 namespace penstock::cachefs {
 
@@ -28,13 +29,6 @@ bool IsOutdated(Node& node, const struct stat& status) {
 // The path is gone or stands for another state of the file.
 bool HasLostItsName(const Error& error) {
   return error.system_errno() == ESTALE || error.kind() == ErrorKind::kNotFound;
-}
-
-// Whether the descriptor still gives the bytes of the state that `shown` is of. (Losing its name
-// changes the change time of a file, but not its bytes.)
-bool HasSameBytes(const struct stat& now, const struct stat& shown) {
-  return now.st_dev == shown.st_dev && now.st_ino == shown.st_ino && now.st_size == shown.st_size &&
-         now.st_mtim.tv_sec == shown.st_mtim.tv_sec && now.st_mtim.tv_nsec == shown.st_mtim.tv_nsec;
 }
 
 }  // namespace

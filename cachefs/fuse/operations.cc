@@ -50,6 +50,24 @@ std::shared_ptr<const BlockSource> Operations::SourceOfFile(const std::string& p
   return source;
 }
 
+Result<std::shared_ptr<const BlockSource>> Operations::SourceAt(const std::string& path,
+                                                                const struct stat& status) const {
+  if (!S_ISREG(status.st_mode)) return std::shared_ptr<const BlockSource>();
+  PENSTOCK_ASSIGN_OR_RETURN(auto block, services_.registry->BlockAt(path));
+  return block != nullptr ? block : SourceOfFile(path, status);
+}
+
+fuse_entry_param Operations::Enter(const std::string& path, const struct stat& status,
+                                   const std::shared_ptr<const BlockSource>& block) {
+  const auto node = nodes_.Lookup(path, status, block);
+  fuse_entry_param entry{};
+  entry.ino = node->id;
+  entry.attr = Shown(status, *node);
+  entry.attr_timeout = kBelievedSeconds;
+  entry.entry_timeout = kBelievedSeconds;
+  return entry;
+}
+
 Operations::Operations(const OperationsServices& services) : services_(services), notifier_(1) {}
 
 void Operations::SetSession(fuse_session* session) {
@@ -67,18 +85,26 @@ int Operations::ErrnoOf(const Error& error, const std::string& path) {
 
 void Operations::WithStore(WorkerPool& workers, fuse_req_t request,
                            std::function<void(const Pending&)> work) {
+  WithStore(
+      workers, request, services_.upstream_timeout,
+      [](fuse_req_t claimed) { fuse_reply_err(claimed, EIO); }, std::move(work));
+}
+
+void Operations::WithStore(WorkerPool& workers, fuse_req_t request,
+                           std::chrono::milliseconds patience, std::function<void(fuse_req_t)> late,
+                           std::function<void(const Pending&)> work) {
   auto pending = std::make_shared<PendingRequest>(request);
-  services_.deadlines->At(DeadlineWatch::Clock::now() + services_.upstream_timeout,
-                          [this, waiting = std::weak_ptr<PendingRequest>(pending)] {
-                            const auto late = waiting.lock();
-                            if (!late) return;
-                            if (const fuse_req_t claimed = late->Claim()) {
-                              services_.counters->timeouts++;
-                              spdlog::error("{} did not answer in time",
-                                            services_.upstream->Name());
-                              fuse_reply_err(claimed, EIO);
-                            }
-                          });
+  services_.deadlines->At(
+      DeadlineWatch::Clock::now() + patience,
+      [this, waiting = std::weak_ptr<PendingRequest>(pending), late = std::move(late)] {
+        const auto unanswered = waiting.lock();
+        if (!unanswered) return;
+        if (const fuse_req_t claimed = unanswered->Claim()) {
+          services_.counters->timeouts++;
+          spdlog::error("{} did not answer in time", services_.upstream->Name());
+          late(claimed);
+        }
+      });
   workers.Submit(WorkerPool::Priority::kDemand, [pending, work = std::move(work)] {
     // Nobody waits for what has timed out in the queue: after a stall the backlog goes quickly.
     if (!pending->answered()) work(pending);
@@ -95,25 +121,16 @@ void Operations::Lookup(fuse_req_t request, fuse_ino_t parent, const char* name)
   const auto ask = [this, path, directory, name = std::string(name)](const Pending& pending) {
     if (LookupFace(pending, directory->path, name)) return;
     const auto status = services_.upstream->Stat(path);
-    Result<std::shared_ptr<const BlockSource>> block = std::shared_ptr<const BlockSource>();
-    if (status.ok() && S_ISREG(status->st_mode)) {
-      block = services_.registry->BlockAt(path);
-      if (block.ok() && *block == nullptr) block = SourceOfFile(path, *status);
-    }
+    const auto block = status.ok() ? SourceAt(path, *status) : status.error();
     const fuse_req_t claimed = pending->Claim();
     if (claimed == nullptr) return;
-    if (!status.ok() || !block.ok()) {
-      fuse_reply_err(claimed, ErrnoOf(status.ok() ? block.error() : status.error(), path));
+    if (!block.ok()) {
+      fuse_reply_err(claimed, ErrnoOf(block.error(), path));
       return;
     }
-    const auto node = nodes_.Lookup(path, *status, *block);
-    fuse_entry_param entry{};
-    entry.ino = node->id;
-    entry.attr = Shown(*status, *node);
-    entry.attr_timeout = kBelievedSeconds;
-    entry.entry_timeout = kBelievedSeconds;
+    const fuse_entry_param entry = Enter(path, *status, *block);
     // The kernel does not count the lookup when the caller has gone away.
-    if (fuse_reply_entry(claimed, &entry) != 0) nodes_.Forget(node->id, 1);
+    if (fuse_reply_entry(claimed, &entry) != 0) nodes_.Forget(entry.ino, 1);
   };
   WithStore(*services_.metadata_workers, request, ask);
 }
@@ -163,77 +180,6 @@ void Operations::ReadLink(fuse_req_t request, fuse_ino_t id) {
       fuse_reply_err(claimed, ErrnoOf(target.error(), node->path));
     }
   });
-}
-
-void Operations::OpenDirectory(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
-  const auto node = nodes_.Get(id);
-  if (!node) {
-    fuse_reply_err(request, ESTALE);
-    return;
-  }
-  WithStore(*services_.metadata_workers, request,
-            [this, node, reply = *info](const Pending& pending) mutable {
-              auto entries = services_.upstream->List(node->path);
-              if (entries.ok() && services_.faces != nullptr) {
-                services_.faces->AddTo(node->path, *entries);
-              }
-              const fuse_req_t claimed = pending->Claim();
-              if (claimed == nullptr) return;
-              if (!entries.ok()) {
-                fuse_reply_err(claimed, ErrnoOf(entries.error(), node->path));
-                return;
-              }
-              entries->push_back({.name = ".", .type = S_IFDIR, .inode = node->id});
-              entries->push_back({.name = "..", .type = S_IFDIR, .inode = node->id});
-              uint64_t handle = 0;
-              {
-                const std::lock_guard lock(handles_mutex_);
-                handle = next_handle_++;
-                directories_[handle] =
-                    std::make_shared<const DirectoryHandle>(std::move(entries).value());
-              }
-              reply.fh = handle;
-              if (fuse_reply_open(claimed, &reply) != 0) {
-                const std::lock_guard lock(handles_mutex_);
-                directories_.erase(handle);
-              }
-            });
-}
-
-void Operations::ReadDirectory(fuse_req_t request, size_t size, off_t offset,
-                               fuse_file_info* info) {
-  std::shared_ptr<const DirectoryHandle> entries;
-  {
-    const std::lock_guard lock(handles_mutex_);
-    const auto found = directories_.find(info->fh);
-    if (found != directories_.end()) entries = found->second;
-  }
-  if (!entries || offset < 0) {
-    fuse_reply_err(request, EBADF);
-    return;
-  }
-  std::vector<char> buffer(size);
-  size_t used = 0;
-  for (auto index = static_cast<size_t>(offset); index < entries->size(); ++index) {
-    const DirectoryEntry& entry = (*entries)[index];
-    struct stat status {};
-    status.st_mode = entry.type;
-    status.st_ino = entry.inode;
-    const size_t needed =
-        fuse_add_direntry(request, buffer.data() + used, size - used, entry.name.c_str(), &status,
-                          static_cast<off_t>(index) + 1);
-    if (needed > size - used) break;
-    used += needed;
-  }
-  fuse_reply_buf(request, buffer.data(), used);
-}
-
-void Operations::ReleaseDirectory(fuse_req_t request, fuse_file_info* info) {
-  {
-    const std::lock_guard lock(handles_mutex_);
-    directories_.erase(info->fh);
-  }
-  fuse_reply_err(request, 0);
 }
 
 void Operations::StatFileSystem(fuse_req_t request) {

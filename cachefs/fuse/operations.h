@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -26,6 +27,7 @@
 #include "cachefs/fuse/node_table.h"
 #include "cachefs/fuse/pending_request.h"
 #include "cachefs/handover/mount_state.h"
+#include "cachefs/policy/cache_policy.h"
 #include "cachefs/sight/access_log.h"
 
 namespace penstock::cachefs {
@@ -41,6 +43,7 @@ struct OperationsServices {
   ReadAhead* read_ahead = nullptr;
   FaceCatalog* faces = nullptr;  // null: the mount shows what the store has and nothing else
   FaceHeaders* face_headers = nullptr;
+  const CachePolicy* policy = nullptr;  // or none
   WorkerPool* metadata_workers = nullptr;
   WorkerPool* read_workers = nullptr;  // reads of files that are not blocks
   DeadlineWatch* deadlines = nullptr;
@@ -81,9 +84,13 @@ class Operations {
   void ReadLink(fuse_req_t request, fuse_ino_t id);
   void Open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info);
   void Read(fuse_req_t request, size_t size, off_t offset, fuse_file_info* info);
+  // Where data and holes are (lseek with SEEK_DATA or SEEK_HOLE).
+  void Seek(fuse_req_t request, off_t offset, int whence, fuse_file_info* info);
   void Release(fuse_req_t request, fuse_file_info* info);
   void OpenDirectory(fuse_req_t request, fuse_ino_t id, fuse_file_info* info);
-  void ReadDirectory(fuse_req_t request, size_t size, off_t offset, fuse_file_info* info);
+  // `with_attributes`: and with a lookup counted for each entry (readdirplus).
+  void ReadDirectory(fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
+                     fuse_file_info* info, bool with_attributes);
   void ReleaseDirectory(fuse_req_t request, fuse_file_info* info);
   void StatFileSystem(fuse_req_t request);
   void GetExtendedAttribute(fuse_req_t request, fuse_ino_t id, const char* name, size_t size);
@@ -102,13 +109,32 @@ class Operations {
     std::unique_ptr<OpenFace> face;
     bool passthrough = false;
   };
-  using DirectoryHandle = std::vector<DirectoryEntry>;
+  using Listing = std::shared_ptr<const std::vector<DirectoryEntry>>;
+  struct OpenDirectoryHandle {
+    Listing listing;
+    bool begun = false;  // reading from the start again (rewinddir) lists anew
+  };
 
   // Runs `work` on a worker; the request is answered with EIO when the deadline comes first.
   void WithStore(WorkerPool& workers, fuse_req_t request, std::function<void(const Pending&)> work);
+  // The same; after `patience` it is answered by `late`.
+  void WithStore(WorkerPool& workers, fuse_req_t request, std::chrono::milliseconds patience,
+                 std::function<void(fuse_req_t)> late, std::function<void(const Pending&)> work);
   // An ordinary file as a source for the cache; null while it may still be being written.
   std::shared_ptr<const BlockSource> SourceOfFile(const std::string& path,
                                                   const struct stat& status) const;
+  // What the cache knows a path as; null for what it does not keep.
+  Result<std::shared_ptr<const BlockSource>> SourceAt(const std::string& path,
+                                                      const struct stat& status) const;
+  // The node of the path with one more lookup counted, as the kernel is told of it.
+  fuse_entry_param Enter(const std::string& path, const struct stat& status,
+                         const std::shared_ptr<const BlockSource>& block);
+  // directory_operations.cc
+  Result<Listing> List(const std::shared_ptr<Node>& node);
+  static void ReplyNames(fuse_req_t request, const std::vector<DirectoryEntry>& entries,
+                         size_t from, size_t size);
+  void ReplyEntries(const Pending& pending, const Node& directory,
+                    const std::vector<DirectoryEntry>& entries, size_t from, size_t size);
   // A file in the state of the node, if it is still in that state.
   void OpenSettled(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
   // `file`: of an ordinary file, for what the cache cannot fetch; may be null.
@@ -131,6 +157,9 @@ class Operations {
   std::shared_ptr<OpenFileHandle> FileOf(uint64_t handle) const;
   // The attributes of penstock on a directory or file; nullopt where it has none by that name.
   Result<std::vector<std::pair<std::string, std::string>>> PenstockAttributes(const Node& node);
+  // Those that the store has itself: only of what the node still stands for.
+  Result<std::optional<std::string>> StoreAttribute(const Node& node, const std::string& name);
+  Result<std::vector<std::string>> StoreAttributeNames(const Node& node);
   int ErrnoOf(const Error& error, const std::string& path);
 
   const OperationsServices services_;
@@ -138,7 +167,7 @@ class Operations {
   mutable std::mutex handles_mutex_;
   uint64_t next_handle_ = 1;
   std::unordered_map<uint64_t, std::shared_ptr<OpenFileHandle>> files_;
-  std::unordered_map<uint64_t, std::shared_ptr<const DirectoryHandle>> directories_;
+  std::unordered_map<uint64_t, OpenDirectoryHandle> directories_;
   std::mutex session_mutex_;
   fuse_session* session_ = nullptr;
   WorkerPool notifier_;  // the kernel's locks forbid telling it from inside an operation

@@ -38,8 +38,8 @@ Status Operations::Save(MountState& state) const {
     PENSTOCK_ASSIGN_OR_RETURN(file.face_header, HeaderOf(*handle->face));
     file.dataset = handle->face->dataset();
   }
-  for (const auto& [number, entries] : directories_) {
-    state.listings.push_back({.handle = number, .entries = *entries});
+  for (const auto& [number, directory] : directories_) {
+    state.listings.push_back({.handle = number, .entries = *directory.listing});
   }
   return {};
 }
@@ -49,7 +49,9 @@ Status Operations::Restore(const MountState& state, const StoreFiles& files) {
   const std::lock_guard lock(handles_mutex_);
   next_handle_ = state.next_handle;
   for (const MountState::HeldListing& listing : state.listings) {
-    directories_[listing.handle] = std::make_shared<const DirectoryHandle>(listing.entries);
+    directories_[listing.handle] = {
+        .listing = std::make_shared<const std::vector<DirectoryEntry>>(listing.entries),
+        .begun = true};
   }
   for (const MountState::HeldFile& held : state.files) {
     auto handle = std::make_shared<OpenFileHandle>();

@@ -19,6 +19,10 @@ class TimedFile final : public UpstreamFile {
     const LatencyTimer timer(latency_.reads);
     return file_->Read(offset, destination);
   }
+  Result<uint64_t> Seek(uint64_t offset, int whence) override {
+    const LatencyTimer timer(latency_.metadata);
+    return file_->Seek(offset, whence);
+  }
 
  private:
   const std::shared_ptr<UpstreamFile> file_;
@@ -37,6 +41,20 @@ class TimedUpstream final : public Upstream {
   Result<std::vector<DirectoryEntry>> List(const std::string& path) override {
     const LatencyTimer timer(latency_.metadata);
     return upstream_->List(path);
+  }
+  std::vector<std::optional<struct stat>> StatEntries(const std::string& directory,
+                                                      std::span<const char* const> names) override {
+    const LatencyTimer timer(latency_.metadata);
+    return upstream_->StatEntries(directory, names);
+  }
+  Result<std::vector<std::string>> AttributeNames(const std::string& path) override {
+    const LatencyTimer timer(latency_.metadata);
+    return upstream_->AttributeNames(path);
+  }
+  Result<std::optional<std::string>> Attribute(const std::string& path,
+                                               const std::string& name) override {
+    const LatencyTimer timer(latency_.metadata);
+    return upstream_->Attribute(path, name);
   }
   Result<std::string> ReadLink(const std::string& path) override {
     const LatencyTimer timer(latency_.metadata);

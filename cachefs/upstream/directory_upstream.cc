@@ -1,14 +1,20 @@
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "penstock/cachefs/upstream.h"
@@ -38,6 +44,12 @@ class OpenedFile final : public UpstreamFile {
 
   Result<size_t> Read(uint64_t offset, std::span<std::byte> destination) override {
     return ReadSome(fd_.get(), offset, destination, path_);
+  }
+
+  Result<uint64_t> Seek(uint64_t offset, int whence) override {
+    const off_t found = lseek(fd_.get(), static_cast<off_t>(offset), whence);
+    if (found < 0) return Error::FromErrno(errno, "cannot seek").In(path_.string());
+    return static_cast<uint64_t>(found);
   }
 
  private:
@@ -74,6 +86,47 @@ class DirectoryUpstream final : public Upstream {
     }
     if (errno != 0) return Failure("cannot list", path);
     return entries;
+  }
+
+  std::vector<std::optional<struct stat>> StatEntries(const std::string& directory,
+                                                      std::span<const char* const> names) override {
+    const auto fd = OpenAt(directory, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    if (!fd.ok()) return {};
+    std::vector<std::optional<struct stat>> statuses(names.size());
+    for (size_t i = 0; i < names.size(); ++i) {
+      struct stat status {};
+      if (fstatat(fd->get(), names[i], &status, AT_SYMLINK_NOFOLLOW) == 0) statuses[i] = status;
+    }
+    return statuses;
+  }
+
+  Result<std::vector<std::string>> AttributeNames(const std::string& path) override {
+    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenAt(path, O_PATH | O_NOFOLLOW));
+    std::vector<char> list(XATTR_LIST_MAX);
+    const ssize_t length = listxattr(SelfPath(fd).c_str(), list.data(), list.size());
+    std::vector<std::string> names;
+    if (length < 0 && errno == EOPNOTSUPP) return names;
+    if (length < 0) return Failure("cannot list the extended attributes", path);
+    std::string_view rest(list.data(), static_cast<size_t>(length));
+    while (!rest.empty()) {
+      const std::string_view name = rest.substr(0, rest.find('\0'));
+      if (name.starts_with("user.")) names.emplace_back(name);
+      rest.remove_prefix(std::min(rest.size(), name.size() + 1));
+    }
+    return names;
+  }
+
+  Result<std::optional<std::string>> Attribute(const std::string& path,
+                                               const std::string& name) override {
+    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenAt(path, O_PATH | O_NOFOLLOW));
+    std::string value(XATTR_SIZE_MAX, '\0');
+    const ssize_t length = getxattr(SelfPath(fd).c_str(), name.c_str(), value.data(), value.size());
+    if (length < 0 && (errno == ENODATA || errno == EOPNOTSUPP)) {
+      return std::optional<std::string>();
+    }
+    if (length < 0) return Failure("cannot read the extended attribute " + name, path);
+    value.resize(static_cast<size_t>(length));
+    return std::optional<std::string>(std::move(value));
   }
 
   Result<std::string> ReadLink(const std::string& path) override {
@@ -121,6 +174,11 @@ class DirectoryUpstream final : public Upstream {
  private:
   // O_NONBLOCK: a FIFO in the store must not stop a worker.
   static constexpr int kForReading = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+
+  // Extended attributes are not given to a descriptor of O_PATH itself.
+  static std::string SelfPath(const FileDescriptor& fd) {
+    return "/proc/self/fd/" + std::to_string(fd.get());
+  }
 
   std::filesystem::path FullPath(const std::string& path) const {
     return path.empty() ? root_ : root_ / path;

@@ -95,6 +95,30 @@ def test_every_open_sees_the_file_as_it_is(penstock, plain, places, options, cha
 
 
 @SERVING
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+def test_a_file_that_was_quiet_when_opened_ends_where_it_ended_then(penstock, plain, places, options, warm):
+    """docs/cachefs.md says so: it grows for those who open it again, and no read mixes two states."""
+    point, cache = places
+    path, shown = plain / "notes.txt", point / "notes.txt"
+    with mounted(penstock, plain, point, cache, *options):
+        if warm:
+            penstock("warm", shown)
+        with open(shown, "rb", buffering=0) as reader:
+            assert reader.read() == b"one line\n"
+            with open(path, "ab") as writer:
+                writer.write(b"another\n")
+            assert wait_for(lambda: os.stat(shown).st_size == 17)
+            assert os.fstat(reader.fileno()).st_size == 9
+            assert reader.read() == b""
+            try:
+                assert os.pread(reader.fileno(), 100, 0) == b"one line\n"
+            except OSError as failure:  # that state is not kept any more
+                assert failure.errno == errno.EIO
+            assert shown.read_bytes() == b"one line\nanother\n"
+            assert os.fstat(reader.fileno()).st_size == 9
+
+
+@SERVING
 @pytest.mark.parametrize("change", ["replaced", "removed"])
 def test_an_open_file_keeps_what_its_name_stood_for(penstock, plain, places, options, change):
     point, cache = places

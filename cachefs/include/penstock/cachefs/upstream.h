@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -52,6 +53,11 @@ class UpstreamFile {
   virtual Result<struct stat> Stat() = 0;
   // As Upstream::Read.
   virtual Result<size_t> Read(uint64_t offset, std::span<std::byte> destination) = 0;
+  // Where the next data (SEEK_DATA) or hole (SEEK_HOLE) begins at or after `offset`, as lseek(2)
+  // says: system_errno() is ENXIO where there is none. kUnsupported: the store does not tell.
+  virtual Result<uint64_t> Seek(uint64_t /*offset*/, int /*whence*/) {
+    return Error::Unsupported("the store does not tell where its files have holes");
+  }
 };
 
 class Upstream {
@@ -61,6 +67,22 @@ class Upstream {
   // Symbolic links are not followed.
   virtual Result<struct stat> Stat(const std::string& path) = 0;
   virtual Result<std::vector<DirectoryEntry>> List(const std::string& path) = 0;
+  // The attributes of entries of a directory, as Stat gives them, in the order of `names`; nothing
+  // for those that cannot be looked at. An empty vector where it takes no less than to ask Stat for
+  // each.
+  virtual std::vector<std::optional<struct stat>> StatEntries(
+      const std::string& /*directory*/, std::span<const char* const> /*names*/) {
+    return {};
+  }
+  // The extended attributes user.* of a file or directory; none where the store keeps none.
+  virtual Result<std::vector<std::string>> AttributeNames(const std::string& /*path*/) {
+    return std::vector<std::string>();
+  }
+  // Nothing where there is none of that name.
+  virtual Result<std::optional<std::string>> Attribute(const std::string& /*path*/,
+                                                       const std::string& /*name*/) {
+    return std::optional<std::string>();
+  }
   virtual Result<std::string> ReadLink(const std::string& path) = 0;
   // Reads up to destination.size() bytes; fewer only at the end of the file.
   virtual Result<size_t> Read(const std::string& path, uint64_t offset,
