@@ -8,7 +8,10 @@ import ctypes
 import errno
 import mmap
 import os
+import pathlib
 import random
+import struct
+import subprocess
 import tempfile
 import threading
 import time
@@ -17,6 +20,8 @@ import pytest
 
 from mount_store import BLOCK, master, places, store
 from mounting import mounted, need_fuse, replicas
+from synthetic import make_dataset_program
+from test_mount_descriptors import (ACQUIRE, GRANTED, NOT_RESIDENT, RELEASE, WAIT, ask, connect)
 
 need_fuse()
 
@@ -153,8 +158,105 @@ def data_and_holes(fd, at, size, numbers):
     return bytes(min(max(data - at, 0), len(read))) + read[min(max(data - at, 0), len(read)):]
 
 
+def without_waiting(fd, at, size, numbers):
+    """What memory has (RWF_NOWAIT), then the rest; or polling for it (RWF_HIPRI)."""
+    got = bytearray(size)
+    try:
+        count = os.preadv(fd, [got], at, numbers.choice([os.RWF_NOWAIT, os.RWF_HIPRI]))
+    except OSError as failure:
+        assert failure.errno in (errno.EAGAIN, errno.EOPNOTSUPP)
+        count = 0
+    return bytes(got[:count]) + os.pread(fd, size - count, at + count)
+
+
+class UringReader:
+    """tests/programs/read_with_uring.cc, one process for each thread."""
+
+    _local = threading.local()
+
+    def __init__(self):
+        program = make_dataset_program().parent / "penstock_read_with_uring"
+        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    @classmethod
+    def of_thread(cls):
+        if not hasattr(cls._local, "reader"):
+            cls._local.reader = cls()
+        return cls._local.reader
+
+    @classmethod
+    def end(cls):
+        reader = cls._local.__dict__.pop("reader", None)
+        if reader:
+            reader.process.communicate()
+
+    def read(self, path, at, size, parts, direct_io):
+        self.process.stdin.write(b"%d %d %d %d %s\n" % (at, size, parts, direct_io, os.fsencode(path)))
+        self.process.stdin.flush()
+        count = int.from_bytes(self.process.stdout.read(8), "little", signed=True)
+        if count < 0:
+            raise OSError(-count, os.strerror(-count), path)
+        return self.process.stdout.read(count)
+
+
+def through_uring(fd, at, size, numbers):
+    path = f"/proc/{os.getpid()}/fd/{fd}"
+    parts = numbers.choice([1, 2, 7])
+    direct_io = numbers.choice([False, True])
+    start = at // 4096 * 4096 if direct_io else at
+    got = UringReader.of_thread().read(path, start, at + size - start, parts, direct_io)
+    return got[at - start:]
+
+
+def leased(fd, at, size, numbers):
+    """By a descriptor that the daemon hands out, where the file is a block."""
+    path = os.readlink(f"/proc/self/fd/{fd}")
+    block = [number for number in range(3) if path.endswith(BLOCK.format(number))]
+    if not block:
+        return os.pread(fd, size, at)
+    point = path[:-len(BLOCK.format(block[0]))]
+    with connect(pathlib.Path(point) / "proposal/scan") as connection:
+        outcome, lease, _, _, descriptors = ask(connection, ACQUIRE, b"proposal/scan", block[0],
+                                                numbers.choice([0, WAIT]))
+        if outcome == NOT_RESIDENT:
+            return os.pread(fd, size, at)
+        assert outcome == GRANTED
+        got = os.pread(descriptors[0], size, at)
+        assert ask(connection, RELEASE, block=lease)[0] == GRANTED
+        # It is read for as long as it is open, whatever becomes of the replica.
+        assert os.pread(descriptors[0], size, at) == got
+        os.close(descriptors[0])
+        return got
+
+
+def after_looking_at_it(fd, at, size, numbers):
+    """stat and statx say what they say of the store's file."""
+    path = pathlib.Path(os.readlink(f"/proc/self/fd/{fd}"))
+    name = next(name for name in FILES if str(path).endswith("/" + name))
+    expected = STATUS[name]
+    for status in (os.fstat(fd), os.stat(path), os.stat(path, follow_symlinks=False)):
+        assert tuple(getattr(status, field) for field in STATUS_FIELDS) == expected, name
+    assert statx(fd) == expected
+    return os.pread(fd, size, at)
+
+
+STATUS_FIELDS = ("st_mode", "st_nlink", "st_uid", "st_gid", "st_ino", "st_size", "st_blocks",
+                 "st_mtime_ns", "st_ctime_ns")
+STATUS = {}  # by name, of the store's files
+
+
+def statx(fd):
+    """The same fields by statx(2), asked anew of the daemon (AT_STATX_FORCE_SYNC)."""
+    buffer = ctypes.create_string_buffer(256)
+    assert LIBC.statx(fd, b"", 0x1000 | 0x2000, 0x7FF, buffer) == 0
+    (_, _, _, nlink, uid, gid, mode, inode, size, blocks) = struct.unpack_from("=IIQIIIH2xQQQ", buffer)
+    changed, modified = (struct.unpack_from("=qI", buffer, at) for at in (0x60, 0x70))
+    return (mode, nlink, uid, gid, inode, size, blocks, modified[0] * 10**9 + modified[1],
+            changed[0] * 10**9 + changed[1])
+
+
 WAYS = [pread, readv, read_after_seek, mapped, after_readahead, sent, spliced, copied, direct,
-        data_and_holes]
+        data_and_holes, without_waiting, through_uring, leased, after_looking_at_it]
 
 
 class Churn:
@@ -185,10 +287,18 @@ class Churn:
 def test_every_byte_is_the_stores(penstock, master, places, options):
     point, cache = places
     expected = {name: (master / name).read_bytes() for name in FILES}
+    STATUS.update({name: tuple(getattr(os.stat(master / name), field) for field in STATUS_FIELDS)
+                   for name in FILES})
     wrong, reads = [], [0] * 4
     end = time.monotonic() + SECONDS / 3
 
     def read(thread):
+        try:
+            read_on(thread)
+        finally:
+            UringReader.end()
+
+    def read_on(thread):
         numbers = random.Random(f"{SEED} {thread}")
         while time.monotonic() < end and not wrong:
             name = numbers.choice(FILES)
@@ -221,26 +331,3 @@ def test_every_byte_is_the_stores(penstock, master, places, options):
         assert counters["damaged_cache_extents"] == counters["verification_failures"] == 0
         assert counters["cache_errors"] == 0
     assert replicas(cache) or options
-
-
-def test_write_side_calls_are_refused(penstock, master, places):
-    """The mount is read-only, for root, too."""
-    point, cache = places
-    with mounted(penstock, master, point, cache, "--settle-time", "0"):
-        penstock("warm", point)
-        block = point / BLOCK.format(0)
-        before = os.stat(block)
-        for attempt in (lambda: os.open(block, os.O_RDWR), lambda: os.open(block, os.O_WRONLY),
-                        lambda: os.truncate(block, 0), lambda: os.unlink(block),
-                        lambda: os.chmod(block, 0o777), lambda: os.utime(block),
-                        lambda: os.link(block, point / "another"), lambda: os.symlink("x", point / "y"),
-                        lambda: os.rename(block, point / "z"), lambda: os.mkdir(point / "folder"),
-                        lambda: os.open(point / "new", os.O_CREAT | os.O_WRONLY),
-                        lambda: os.setxattr(block, "user.x", b"y"), lambda: os.rmdir(point / "proposal"),
-                        lambda: os.mknod(point / "node"), lambda: os.chown(block, 1, 1)):
-            with pytest.raises(OSError) as failure:
-                attempt()
-            assert failure.value.errno in (30, 95), failure.value  # EROFS, EOPNOTSUPP
-        after = os.stat(block)
-        assert (before.st_mode, before.st_size, before.st_mtime_ns) == (
-            after.st_mode, after.st_size, after.st_mtime_ns)
