@@ -199,6 +199,11 @@ class UringReader:
         return self.process.stdout.read(count)
 
 
+def path_of(fd):
+    # The kernel calls a name deleted for which it has looked up another node since.
+    return os.readlink(f"/proc/self/fd/{fd}").removesuffix(" (deleted)")
+
+
 def through_uring(fd, at, size, numbers):
     path = f"/proc/{os.getpid()}/fd/{fd}"
     parts = numbers.choice([1, 2, 7])
@@ -210,7 +215,7 @@ def through_uring(fd, at, size, numbers):
 
 def leased(fd, at, size, numbers):
     """By a descriptor that the daemon hands out, where the file is a block."""
-    path = os.readlink(f"/proc/self/fd/{fd}")
+    path = path_of(fd)
     block = [number for number in range(3) if path.endswith(BLOCK.format(number))]
     if not block:
         return os.pread(fd, size, at)
@@ -231,8 +236,8 @@ def leased(fd, at, size, numbers):
 
 def after_looking_at_it(fd, at, size, numbers):
     """stat and statx say what they say of the store's file."""
-    path = pathlib.Path(os.readlink(f"/proc/self/fd/{fd}"))
-    name = next(name for name in FILES if str(path).endswith("/" + name))
+    path = path_of(fd)
+    name = next(name for name in FILES if path.endswith("/" + name))
     expected = STATUS[name]
     for status in (os.fstat(fd), os.stat(path), os.stat(path, follow_symlinks=False)):
         assert tuple(getattr(status, field) for field in STATUS_FIELDS) == expected, name
