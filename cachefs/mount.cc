@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cachefs/daemon/daemon.h"
+#include "cachefs/daemon/known_store.h"
 
 namespace penstock::cachefs {
 
@@ -36,13 +37,18 @@ void RaiseDescriptorLimit() {
 
 // From opening the cache directory to closing it.
 Result<HandedOver> ServeMount(const MountOptions& options,
-                              const std::shared_ptr<Upstream>& upstream,
+                              const std::shared_ptr<WatchedUpstream>& upstream,
                               const std::stop_token& stop, const MountEvents& events,
                               Takeover* takeover) {
   PENSTOCK_ASSIGN_OR_RETURN(std::unique_ptr<Peers> peers,
                             Peers::Open(options.peers, options.upstream_timeout));
   PENSTOCK_ASSIGN_OR_RETURN(CacheDirectory directory, CacheDirectory::Open(options.cache));
   PENSTOCK_ASSIGN_OR_RETURN(ReplicaStore store, ReplicaStore::Open(directory.StatePath()));
+  if (!upstream->presence()->away()) {
+    WriteKnownStore(directory.path(), {.given = options.given_store, .store = options.store});
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(auto memory,
+                            StoreMemory::Open(directory.MemoryPath(), upstream->Name()));
   PENSTOCK_ASSIGN_OR_RETURN(auto policy, CachePolicy::Load(directory.PolicyPath()));
   PENSTOCK_ASSIGN_OR_RETURN(const CacheLimits limits, LimitsFor(options, directory));
   std::unique_ptr<AccessLog> access_log;
@@ -51,9 +57,9 @@ Result<HandedOver> ServeMount(const MountOptions& options,
                               AccessLog::Start({.path = options.sight.access_log,
                                                 .rotate_bytes = options.sight.access_log_bytes}));
   }
-  auto daemon =
-      std::make_unique<Daemon>(options, upstream, std::move(directory), std::move(store), limits,
-                               std::move(policy), std::move(access_log), std::move(peers));
+  auto daemon = std::make_unique<Daemon>(options, upstream, std::move(directory), std::move(store),
+                                         std::move(memory), limits, std::move(policy),
+                                         std::move(access_log), std::move(peers));
   return daemon->Run(stop, events, takeover);
 }
 
@@ -74,10 +80,16 @@ Status RunMount(const MountOptions& options, const std::stop_token& stop,
   RaiseDescriptorLimit();
   UpstreamOptions upstream_options = options.upstream;
   upstream_options.timeout = options.upstream_timeout;
-  PENSTOCK_ASSIGN_OR_RETURN(const std::shared_ptr<Upstream> upstream,
+  PENSTOCK_ASSIGN_OR_RETURN(std::shared_ptr<Upstream> store,
                             MakeUpstream(options.store, upstream_options));
-  // An address that is mistyped is told here and not by the first file.
-  PENSTOCK_RETURN_IF_ERROR(upstream->Stat(""));
+  // An address that is mistyped is told here and not by the first file; but a store that the cache
+  // knows may be away.
+  const auto known = ReadKnownStore(options.cache);
+  if (!known || known->store != WithoutSecrets(options.store)) {
+    PENSTOCK_RETURN_IF_ERROR(store->Stat(""));
+  }
+  const auto upstream = WatchUpstream(std::move(store), options.upstream_timeout);
+  (void)upstream->Stat("");
   std::unique_ptr<Takeover> takeover;
   if (options.replace) {
     // What can be refused without the cache is refused before anybody stops anything.

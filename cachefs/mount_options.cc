@@ -8,9 +8,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <fstream>
+#include <future>
 #include <sstream>
 #include <system_error>
+#include <thread>
 
+#include "cachefs/daemon/known_store.h"
 #include "cachefs/peers/peers.h"
 #include "penstock/cachefs/mount.h"
 
@@ -47,20 +50,47 @@ Status ClearAbandonedMount(const std::filesystem::path& mountpoint) {
       .Advice(fmt::format("run: fusermount3 -u -z {}", mountpoint.string()));
 }
 
-Result<std::string> CheckStore(const std::string& store, const UpstreamOptions& options) {
-  if (IsStoreAddress(store)) {
-    PENSTOCK_RETURN_IF_ERROR(MakeUpstream(store, options));
-    return store;
+// Where a directory leads. On a thread that is left alone where the store hangs.
+Result<std::string> ResolveDirectory(const std::string& store, std::chrono::milliseconds patience) {
+  auto promise = std::make_shared<std::promise<Result<std::string>>>();
+  auto resolved = promise->get_future();
+  std::thread([promise, store]() {
+    std::error_code failure;
+    const std::filesystem::path canonical = std::filesystem::canonical(store, failure);
+    if (failure) {
+      promise->set_value(
+          Error::FromErrno(failure.value(), "the store cannot be reached").In(store));
+    } else if (!std::filesystem::is_directory(canonical, failure)) {
+      promise->set_value(Error::InvalidArgument("the store is not a directory").In(store));
+    } else {
+      promise->set_value(canonical.string());
+    }
+  }).detach();
+  if (resolved.wait_for(patience) == std::future_status::ready) return resolved.get();
+  return Error::Timeout("the store does not answer").In(store);
+}
+
+Status CheckStore(const MountOptions& options, MountOptions& checked) {
+  checked.given_store = options.store;
+  if (IsStoreAddress(options.store)) {
+    PENSTOCK_RETURN_IF_ERROR(MakeUpstream(options.store, options.upstream));
+    return {};
   }
   std::error_code failure;
-  const std::filesystem::path canonical = std::filesystem::canonical(store, failure);
-  if (failure) {
-    return Error::FromErrno(failure.value(), "the store cannot be reached").In(store);
+  std::filesystem::path given = std::filesystem::absolute(options.store, failure);
+  given = given.lexically_normal();
+  checked.given_store = (given.has_filename() ? given : given.parent_path()).string();
+  auto resolved = ResolveDirectory(options.store, options.upstream_timeout);
+  if (resolved.ok()) {
+    checked.store = *std::move(resolved);
+    return {};
   }
-  if (!std::filesystem::is_directory(canonical, failure)) {
-    return Error::InvalidArgument("the store is not a directory").In(store);
+  const auto known = ReadKnownStore(options.cache);
+  if (!known || (known->given != checked.given_store && known->store != checked.given_store)) {
+    return resolved.error();
   }
-  return canonical.string();
+  checked.store = known->store;
+  return {};
 }
 
 Result<std::filesystem::path> CheckMountpoint(const std::filesystem::path& mountpoint,
@@ -106,7 +136,7 @@ Result<std::filesystem::path> CheckMountpoint(const std::filesystem::path& mount
 
 Result<MountOptions> CheckMountOptions(const MountOptions& options) {
   MountOptions checked = options;
-  PENSTOCK_ASSIGN_OR_RETURN(checked.store, CheckStore(options.store, options.upstream));
+  PENSTOCK_RETURN_IF_ERROR(CheckStore(options, checked));
   PENSTOCK_ASSIGN_OR_RETURN(checked.mountpoint,
                             CheckMountpoint(options.mountpoint, options.replace));
   std::error_code failure;

@@ -58,12 +58,16 @@ BlockCache::BlockCache(const CacheDirectory& directory, ReplicaStore& store,
       deadlines_(deadlines),
       counters_(counters),
       options_(options),
+      fetch_threads_(options.fetch_threads),
       fetchers_(options.fetch_threads, options.fetch_threads > 1 ? 1 : 0) {
+  if (options_.most_fetch_threads > 0) {
+    tuner_.emplace(options_.fetch_threads, FetchTuner::Limits{.most = options_.most_fetch_threads});
+  }
   if (options_.health != nullptr) {
     // A thread that waits for the disk for ever is not to be missed by those who wait for the
     // store.
     options_.health->OnStuck([this] {
-      fetchers_.AddThread(2 * options_.fetch_threads);
+      fetchers_.AddThread(2 * fetch_threads_);
       disk_readers_.AddThread(2 * kDiskReaders);
     });
   }

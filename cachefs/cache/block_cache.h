@@ -33,6 +33,7 @@
 #include "cachefs/cache/deadline_watch.h"
 #include "cachefs/cache/disk_health.h"
 #include "cachefs/cache/extent_peers.h"
+#include "cachefs/cache/fetch_tuner.h"
 #include "cachefs/cache/holding_table.h"
 #include "cachefs/cache/replica.h"
 #include "cachefs/cache/s3_fifo.h"
@@ -90,8 +91,9 @@ class BlockCache {
   struct Options {
     CacheLimits limits = {};
     std::chrono::milliseconds upstream_timeout{30'000};
-    int fetch_threads = 4;
-    ExtentPeers* peers = nullptr;         // asked before the store; must outlive the cache
+    int fetch_threads = 4;         // reads of the store at once
+    int most_fetch_threads = 0;    // 0: always fetch_threads; else as many as the store is worth
+    ExtentPeers* peers = nullptr;  // asked before the store; must outlive the cache
     const CachePolicy* policy = nullptr;  // null: no pins, no quotas; must outlive the cache
     DiskHealth* health = nullptr;         // null: the disk is always well; must outlive the cache
     std::chrono::milliseconds disk_patience{5'000};  // then a read of the disk goes to the store
@@ -171,6 +173,8 @@ class BlockCache {
   // False while the cache directory is still being compared with the records.
   bool inventory_done() const;
   const CacheLimits& limits() const { return options_.limits; }
+  // Reads of the store at once, as they may be now.
+  int fetch_threads() const { return fetch_threads_; }
 
   // No more fetches; the state of incomplete replicas is written down. False where a worker is
   // still stuck in the store after `patience`: the process should then end without destructors.
@@ -225,6 +229,8 @@ class BlockCache {
     kFailed,   // the store cannot be read
   };
   FetchOutcome FetchExtent(const ReplicaPin& replica, int64_t extent, bool was_unverified);
+  // Bytes have come from the store.
+  void TuneFetches(uint64_t bytes);
   FetchOutcome FetchAndAnswer(const ReplicaPin& replica, int64_t extent, bool was_unverified);
   bool ProveLocal(const ReplicaPin& replica, int64_t extent, std::span<std::byte> buffer);
   Status FetchVerified(const ReplicaPin& replica, int64_t extent, std::span<std::byte> buffer);
@@ -284,6 +290,10 @@ class BlockCache {
   std::unordered_set<std::string> removing_;  // being removed from it right now
   bool inventory_done_ = false;
   std::atomic<bool> inventory_stops_{false};
+
+  std::mutex tuner_mutex_;
+  std::optional<FetchTuner> tuner_;  // guarded by tuner_mutex_
+  std::atomic<int> fetch_threads_;
 
   // Last: their threads use everything above.
   WorkerPool fetchers_;

@@ -85,7 +85,7 @@ Result<CacheDirectory> CacheDirectory::Open(const std::filesystem::path& path) {
     return Error::FromErrno(errno, "cannot lock").In((cache.path_ / "lock").string());
   }
   // Other users reach the short-circuit socket in this directory, but nothing beside it.
-  for (const char* const name : {"blocks", "sidecars", "state", "quarantine"}) {
+  for (const char* const name : {"blocks", "sidecars", "state", "memory", "quarantine"}) {
     const std::filesystem::path folder = cache.path_ / name;
     if (mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
       return Error::FromErrno(errno, "cannot create").In(folder.string());

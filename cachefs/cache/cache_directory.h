@@ -5,6 +5,8 @@
 //                           (block_source.h)
 //   sidecars/               copies of the small files that the verification needs
 //   state/                  RocksDB (state/replica_store.h)
+//   memory/                 RocksDB: what the store was seen to hold (state/store_memory.h)
+//   known-store.json        which store it is (daemon/known_store.h)
 //   quarantine/             replicas and extents that were found damaged, the last few
 //   policy.json             pins and quotas (policy/cache_policy.h)
 //   lock, control.sock, short-circuit.sock, penstock.log
@@ -37,6 +39,7 @@ class CacheDirectory {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path StatePath() const { return path_ / "state"; }
   std::filesystem::path PolicyPath() const { return path_ / "policy.json"; }
+  std::filesystem::path MemoryPath() const { return path_ / "memory"; }
   std::filesystem::path SidecarPath() const { return path_ / "sidecars"; }
   std::filesystem::path BlockPath(const std::string& id) const;
 

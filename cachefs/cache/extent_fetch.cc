@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "cachefs/cache/block_cache.h"
+#include "cachefs/upstream/store_presence.h"
 #include "penstock/base/aligned_buffer.h"
 #include "penstock/dataset/checksum.h"
 
@@ -154,11 +155,14 @@ Status BlockCache::FetchFileExtent(const ReplicaPin& replica, int64_t extent,
     // Another state of the file is no fault of the store.
     if (failure.error().system_errno() != ESTALE) {
       counters_.upstream_errors++;
-      spdlog::error("fetching extent {}: {}", extent, failure.error().ToString());
+      if (!IsStoreAway(failure.error())) {
+        spdlog::error("fetching extent {}: {}", extent, failure.error().ToString());
+      }
     }
     return failure;
   }
   counters_.fetched_file_bytes += buffer.size();
+  TuneFetches(buffer.size());
   const uint64_t checksum = HashExtent(buffer);
   const std::lock_guard lock(replica->mutex);
   replica->learned_checksums[extent] = checksum;
@@ -180,13 +184,16 @@ Status BlockCache::FetchBlockExtent(const BlockSource& source, int64_t extent,
     const auto read = upstream_->Read(source.path, source.extent_start(extent), buffer);
     if (!read.ok()) {
       counters_.upstream_errors++;
-      spdlog::error("fetching extent {}: {}", extent, read.error().ToString());
+      if (!IsStoreAway(read.error())) {
+        spdlog::error("fetching extent {}: {}", extent, read.error().ToString());
+      }
       return read.error();
     }
     if (*read == buffer.size()) {
       const uint64_t found = HashExtent(buffer);
       if (found == expected) {
         counters_.fetched_bytes += buffer.size();
+        TuneFetches(buffer.size());
         return {};
       }
       result = Mismatch(source, extent, fmt::format("XXH3 {:016x}", expected),
@@ -199,6 +206,16 @@ Status BlockCache::FetchBlockExtent(const BlockSource& source, int64_t extent,
     spdlog::error("{}{}", result.error().ToString(), attempt == 0 ? " (trying once more)" : "");
   }
   return result;
+}
+
+void BlockCache::TuneFetches(uint64_t bytes) {
+  const bool waiting = fetchers_.OthersWait();
+  const std::lock_guard lock(tuner_mutex_);
+  if (!tuner_ || !tuner_->Fetched(bytes, waiting, FetchTuner::Time::clock::now())) return;
+  fetch_threads_ = tuner_->limit();
+  // One takes nothing but what somebody waits for.
+  fetchers_.LimitOthers(fetch_threads_ - 1);
+  for (int i = 0; i < fetch_threads_; ++i) fetchers_.AddThread(fetch_threads_);
 }
 
 bool BlockCache::StoreExtent(const ReplicaPin& replica, int64_t extent,
@@ -281,7 +298,7 @@ bool BlockCache::BeginFillLocked(Replica& replica, WorkerPool::Priority priority
     return false;
   }
   replica.fill_priority = priority;
-  replica.fill_chains = options_.fetch_threads;
+  replica.fill_chains = fetch_threads_;
   replica.fill_next = 0;
   replica.fill_failure = Status();
   return true;
@@ -289,11 +306,13 @@ bool BlockCache::BeginFillLocked(Replica& replica, WorkerPool::Priority priority
 
 void BlockCache::SubmitFill(const ReplicaPin& replica) {
   WorkerPool::Priority priority{};
+  int chains = 0;
   {
     const std::lock_guard lock(replica->mutex);
     priority = replica->fill_priority;
+    chains = replica->fill_chains;
   }
-  for (int chain = 0; chain < options_.fetch_threads; ++chain) {
+  for (int chain = 0; chain < chains; ++chain) {
     fetchers_.Submit(priority, [this, replica] { FillStep(replica); });
   }
 }

@@ -1,5 +1,6 @@
 #include "cachefs/cache/worker_pool.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -21,6 +22,18 @@ void WorkerPool::AddThread(int most) {
   const std::lock_guard lock(mutex_);
   if (stopping_ || static_cast<int>(threads_.size()) >= most) return;
   threads_.emplace_back([this] { Work(/*demand_only=*/false); });
+}
+
+void WorkerPool::LimitOthers(int most) {
+  const std::lock_guard lock(mutex_);
+  most_others_ = most;
+  work_.notify_all();
+}
+
+bool WorkerPool::OthersWait() const {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(std::span(queues_).subspan(1),
+                             [](const auto& queue) { return !queue.empty(); });
 }
 
 void WorkerPool::Submit(Priority priority, Task task) {
@@ -54,7 +67,8 @@ bool WorkerPool::Stop(std::chrono::milliseconds patience) {
 }
 
 std::deque<WorkerPool::Task>* WorkerPool::NextQueue(bool demand_only) {
-  for (std::deque<Task>& queue : std::span(queues_).first(demand_only ? 1 : queues_.size())) {
+  const bool demand = demand_only || others_busy_ >= most_others_;
+  for (std::deque<Task>& queue : std::span(queues_).first(demand ? 1 : queues_.size())) {
     if (!queue.empty()) return &queue;
   }
   return nullptr;
@@ -68,11 +82,15 @@ void WorkerPool::Work(bool demand_only) {
     std::deque<Task>& queue = *NextQueue(demand_only);
     Task task = std::move(queue.front());
     queue.pop_front();
+    const bool other = &queue != queues_.data();
     ++busy_;
+    if (other) ++others_busy_;
     lock.unlock();
     task();
     task = nullptr;  // what the task holds is released outside the lock
     lock.lock();
+    // A thread that the limit held back may go on; this one takes the next task itself.
+    if (other && others_busy_-- >= most_others_) work_.notify_all();
     if (--busy_ == 0) idle_.notify_all();
   }
 }

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <chrono>
+#include <climits>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -34,6 +35,11 @@ class WorkerPool {
   // One thread more, for one that will be stuck for long; not beyond `most`.
   void AddThread(int most);
 
+  // At most so many tasks that are not kDemand are under way at once.
+  void LimitOthers(int most);
+  // Whether tasks that are not kDemand wait for their turn.
+  bool OthersWait() const;
+
   // After Stop, tasks are dropped.
   void Submit(Priority priority, Task task);
 
@@ -48,11 +54,13 @@ class WorkerPool {
   void Work(bool demand_only);
   std::deque<Task>* NextQueue(bool demand_only);
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable work_;
   std::condition_variable idle_;
   std::array<std::deque<Task>, 3> queues_;  // by priority
   int busy_ = 0;
+  int others_busy_ = 0;  // with what is not kDemand
+  int most_others_ = INT_MAX;
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

@@ -22,7 +22,10 @@ constexpr std::chrono::seconds kHandshakePatience{10};
 // How the service manager wants to be told of the mount.
 constexpr const char* kServiceVariables[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC"};
 
-// A store behind a network answers late, and gives its full rate to many requests at once only.
+// To begin with: a store behind a network answers late, and gives its full rate to many requests at
+// once only.
+constexpr int kMostFetchThreads = 32;
+
 int FetchThreads(const MountOptions& options) {
   constexpr int kForDirectories = 4;
   constexpr int kForAddresses = 16;
@@ -32,22 +35,26 @@ int FetchThreads(const MountOptions& options) {
 
 }  // namespace
 
-Daemon::Daemon(const MountOptions& options, std::shared_ptr<Upstream> upstream,
-               CacheDirectory directory, ReplicaStore store, const CacheLimits& limits,
-               std::unique_ptr<CachePolicy> policy, std::unique_ptr<AccessLog> access_log,
-               std::unique_ptr<Peers> peers)
+Daemon::Daemon(const MountOptions& options, std::shared_ptr<WatchedUpstream> watched,
+               CacheDirectory directory, ReplicaStore store, std::unique_ptr<StoreMemory> memory,
+               const CacheLimits& limits, std::unique_ptr<CachePolicy> policy,
+               std::unique_ptr<AccessLog> access_log, std::unique_ptr<Peers> peers)
     : options_(options),
       directory_(std::move(directory)),
       store_(std::move(store)),
       policy_(std::move(policy)),
       access_log_(std::move(access_log)),
-      upstream_(MakeTimedUpstream(std::move(upstream), latency_)),
+      watched_(std::move(watched)),
+      memory_(std::move(memory)),
+      upstream_(MakeRememberingUpstream(MakeTimedUpstream(watched_, latency_), watched_->presence(),
+                                        *memory_)),
       peers_(std::move(peers)),
       channel_(options.passthrough),
       cache_(directory_, store_, upstream_, deadlines_, counters_,
              {.limits = limits,
               .upstream_timeout = options.upstream_timeout,
               .fetch_threads = FetchThreads(options),
+              .most_fetch_threads = options.fetch_threads > 0 ? 0 : kMostFetchThreads,
               .peers = peers_ ? peers_->StartClient(counters_) : nullptr,
               .policy = policy_.get(),
               .health = &health_}),
@@ -55,6 +62,8 @@ Daemon::Daemon(const MountOptions& options, std::shared_ptr<Upstream> upstream,
       read_ahead_(registry_, cache_, options.read_ahead_blocks),
       faces_(upstream_),
       face_headers_(upstream_),
+      whole_datasets_(*upstream_, registry_, cache_, options.faces ? &faces_ : nullptr,
+                      face_headers_),
       store_probe_(upstream_->Name(), [this] { return AskStore(); }),
       disk_probe_(directory_.path().string(), [this] { return AskCacheDisk(); }),
       read_workers_(kReadThreads),
@@ -76,7 +85,12 @@ Daemon::Daemon(const MountOptions& options, std::shared_ptr<Upstream> upstream,
                    .settle_time = options.settle_time,
                    .lease_socket = LeaseSocket(),
                    .control_socket = ControlSocket()}) {
-  cache_.OnComplete([this](const BlockSource& block) { operations_.BlockCompleted(block); });
+  cache_.OnComplete([this](const BlockSource& source) {
+    operations_.BlockCompleted(source);
+    memory_worker_.Submit(WorkerPool::Priority::kBackground,
+                          [this, source] { whole_datasets_.Completed(source); });
+  });
+  memory_worker_.Submit(WorkerPool::Priority::kBackground, [this] { (void)upstream_->Stat(""); });
   registry_.OnReplaced([this](const DatasetView& previous) {
     operations_.DatasetReplaced(previous);
     for (const auto& block : previous.blocks) cache_.Evict(block->id);
@@ -96,11 +110,13 @@ Result<HandedOver> Daemon::Run(const std::stop_token& stop, const MountEvents& e
                                       .access_log = access_log_.get(),
                                       .upstream_timeout = options_.upstream_timeout};
   PENSTOCK_ASSIGN_OR_RETURN(leases_, ShortCircuitServer::Start(LeaseSocket(), lease_services));
-  scrubber_ = std::make_unique<Scrubber>(
-      directory_.path(),
-      ScrubServices{
-          .upstream = upstream_, .registry = &registry_, .cache = &cache_, .policy = policy_.get()},
-      options_.scrub);
+  scrubber_ = std::make_unique<Scrubber>(directory_.path(),
+                                         ScrubServices{.upstream = upstream_,
+                                                       .presence = watched_->presence().get(),
+                                                       .registry = &registry_,
+                                                       .cache = &cache_,
+                                                       .policy = policy_.get()},
+                                         options_.scrub);
   CacheCommands::Services command_services{.upstream = upstream_,
                                            .registry = &registry_,
                                            .cache = &cache_,
@@ -269,6 +285,9 @@ bool Daemon::StopServices() {
   if (peer_server_) drained = peer_server_->Stop(kShutdownPatience) && drained;
   drained = read_workers_.Stop(kShutdownPatience) && drained;
   drained = store_probe_.Stop(kShutdownPatience) && drained;
+  drained = memory_worker_.Stop(kShutdownPatience) && drained;
+  drained = watched_->WaitIdle(kShutdownPatience) && drained;
+  drained = memory_->WaitWritten(kShutdownPatience) && drained;
   drained = disk_probe_.Stop(kShutdownPatience) && drained;
   drained = cache_.Stop(kShutdownPatience) && drained;
   drained = health_.Stop(kShutdownPatience) && drained;

@@ -23,6 +23,7 @@
 #include "cachefs/control/cache_commands.h"
 #include "cachefs/control/control_server.h"
 #include "cachefs/control/short_circuit_server.h"
+#include "cachefs/daemon/whole_datasets.h"
 #include "cachefs/faces/face_catalog.h"
 #include "cachefs/faces/face_header.h"
 #include "cachefs/fuse/kernel_channel.h"
@@ -39,6 +40,9 @@
 #include "cachefs/sight/periodic_file.h"
 #include "cachefs/sight/timed_upstream.h"
 #include "cachefs/state/replica_store.h"
+#include "cachefs/state/store_memory.h"
+#include "cachefs/upstream/remembering_upstream.h"
+#include "cachefs/upstream/watched_upstream.h"
 #include "penstock/cachefs/mount.h"
 #include "penstock/cachefs/upstream.h"
 
@@ -62,8 +66,9 @@ struct HandedOver {
 
 class Daemon {
  public:
-  Daemon(const MountOptions& options, std::shared_ptr<Upstream> upstream, CacheDirectory directory,
-         ReplicaStore store, const CacheLimits& limits, std::unique_ptr<CachePolicy> policy,
+  Daemon(const MountOptions& options, std::shared_ptr<WatchedUpstream> watched,
+         CacheDirectory directory, ReplicaStore store, std::unique_ptr<StoreMemory> memory,
+         const CacheLimits& limits, std::unique_ptr<CachePolicy> policy,
          std::unique_ptr<AccessLog> access_log, std::unique_ptr<Peers> peers);
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
@@ -103,7 +108,9 @@ class Daemon {
   const std::unique_ptr<CachePolicy> policy_;
   const std::unique_ptr<AccessLog> access_log_;
   UpstreamLatency latency_;
-  std::shared_ptr<Upstream> upstream_;
+  const std::shared_ptr<WatchedUpstream> watched_;
+  const std::unique_ptr<StoreMemory> memory_;
+  const std::shared_ptr<RememberingUpstream> upstream_;
   CacheCounters counters_;
   DiskHealth health_{[this] { return directory_.Probe(); }};
   DeadlineWatch deadlines_;
@@ -114,10 +121,12 @@ class Daemon {
   ReadAhead read_ahead_;
   FaceCatalog faces_;
   FaceHeaders face_headers_;
+  WholeDatasets whole_datasets_;
   HealthProbe store_probe_;
   HealthProbe disk_probe_;
   WorkerPool read_workers_;
   WorkerPool metadata_workers_;
+  WorkerPool memory_worker_{1};  // asks the store for what is to be remembered
   Operations operations_;
   std::unique_ptr<FuseSession> session_;
   std::unique_ptr<ShortCircuitServer> leases_;

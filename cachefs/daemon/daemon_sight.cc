@@ -54,6 +54,12 @@ MountSnapshot Daemon::TakeSnapshot(size_t most_datasets) const {
   snapshot.other_files = cache_.OtherFiles();
   snapshot.pins = policy_->Pins().size();
   snapshot.scrub = scrubber_->Describe();
+  snapshot.fetch_threads = cache_.fetch_threads();
+  snapshot.fetch_threads_fixed = options_.fetch_threads > 0;
+  snapshot.presence = watched_->presence()->Describe();
+  snapshot.presence["unwritten"] = memory_->unwritten();
+  snapshot.store_away = watched_->presence()->away();
+  snapshot.store_since = watched_->presence()->since();
   snapshot.disk_health = health_.Describe();
   snapshot.disk_usable = health_.usable();
   if (const auto disk = directory_.DiskSpace(); disk.ok()) {
@@ -127,9 +133,8 @@ Status Daemon::StartSight() {
 }
 
 Status Daemon::AskStore() const {
-  const auto root = upstream_->Stat("");
-  if (!root.ok()) return root.error();
-  return {};
+  StorePresence& presence = *watched_->presence();
+  return presence.Look() ? Status(presence.WhyAway()) : Status();
 }
 
 Status Daemon::AskCacheDisk() const { return WriteFileAtomically(directory_.path() / "check", ""); }

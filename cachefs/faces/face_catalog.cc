@@ -9,6 +9,7 @@
 #include "cachefs/faces/face_header.h"
 #include "cachefs/faces/limits.h"
 #include "cachefs/upstream/read_file.h"
+#include "cachefs/upstream/store_presence.h"
 #include "penstock/dataset/checksum.h"
 #include "penstock/dataset/checksum_list.h"
 
@@ -152,7 +153,8 @@ Result<std::optional<ShownFace>> FaceCatalog::At(const std::string& directory,
   if ((*face)->kind != FaceKind::kNexus) {
     const auto other = upstream_->Stat(Join(directory, name));
     if (other.ok()) return std::optional<ShownFace>();
-    if (!IsGone(other.error())) return other.error();
+    // Of a store that is away it would be remembered.
+    if (!IsGone(other.error()) && !IsStoreAway(other.error())) return other.error();
   }
   ShownFace shown = Show(*face, found.sidecar);
   // Who may not read the blocks may not read them here. (Where they are missing, reading says so.)

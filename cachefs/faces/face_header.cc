@@ -19,6 +19,8 @@ namespace penstock::cachefs {
 namespace {
 
 constexpr size_t kChunkBytes = size_t{4} << 20;
+// Arrays up to this are read as a whole, and are remembered by that for when the store is away.
+constexpr uint64_t kMostAtOnce = uint64_t{32} << 20;
 
 std::string Join(const std::string& directory, const std::string& name) {
   return directory.empty() ? name : directory + "/" + name;
@@ -34,6 +36,13 @@ Error Damaged(const std::string& path, const std::string& expected, const std::s
       .Expected("XXH3-128 " + expected)
       .Found(found)
       .Advice("run penstock verify on the dataset in the store");
+}
+
+Error TooShort(const std::string& path, uint64_t expected, uint64_t found) {
+  return Error::Corrupt("the file is too short")
+      .In(path)
+      .Expected(fmt::format("{} bytes", expected))
+      .Found(fmt::format("{} bytes", found));
 }
 
 }  // namespace
@@ -131,6 +140,15 @@ Result<std::shared_ptr<const FaceHeader>> FaceHeaders::MakeNexus(const Face& fac
 Status FaceHeaders::FillIn(const Face& face, const EmbeddedArray& array, const std::string& digest,
                            int fd) {
   const std::string path = Join(face.dataset, array.path);
+  if (array.bytes <= kMostAtOnce) {
+    PENSTOCK_ASSIGN_OR_RETURN(const std::string text,
+                              ReadUpstreamFile(*upstream_, path, kMostAtOnce));
+    const auto bytes = AsBytes(text).first(std::min<size_t>(text.size(), array.bytes));
+    if (bytes.size() < array.bytes) return TooShort(path, array.bytes, bytes.size());
+    const std::string found = HashBytes(bytes);
+    if (found != digest) return Damaged(path, digest, found);
+    return WriteFully(fd, array.header_offset, bytes, "header of a face");
+  }
   PENSTOCK_ASSIGN_OR_RETURN(const auto file, upstream_->Open(path));
   FileHasher hasher;
   std::vector<std::byte> chunk(std::min<uint64_t>(kChunkBytes, array.bytes));
@@ -138,10 +156,7 @@ Status FaceHeaders::FillIn(const Face& face, const EmbeddedArray& array, const s
     const auto part = std::span(chunk).first(std::min<uint64_t>(chunk.size(), array.bytes - done));
     PENSTOCK_ASSIGN_OR_RETURN(const size_t read, file->Read(done, part));
     if (read < part.size()) {
-      return Error::Corrupt("the file is too short")
-          .In(path)
-          .Expected(fmt::format("{} bytes", array.bytes))
-          .Found(fmt::format("{} bytes", done + read));
+      return TooShort(path, array.bytes, done + read);
     }
     hasher.Update(part);
     PENSTOCK_RETURN_IF_ERROR(WriteFully(fd, array.header_offset + done, part, "header of a face"));

@@ -111,7 +111,10 @@ Result<std::vector<std::pair<std::string, std::string>>> Operations::PenstockAtt
   if (!S_ISDIR(node.type)) return attributes;
   const auto view = services_.registry->Get(node.path);
   const bool is_dataset = view.ok();
-  if (!is_dataset && view.error().kind() != ErrorKind::kNotFound) return view.error();
+  // (Of a store that is away not everything is known; those who look for the daemon still find it.)
+  if (!is_dataset && view.error().kind() != ErrorKind::kNotFound && !IsStoreAway(view.error())) {
+    return view.error();
+  }
   if (is_dataset || node.path.empty()) {
     attributes.emplace_back(lease::kSocketAttribute, services_.lease_socket);
     attributes.emplace_back(kControlAttribute, services_.control_socket);

@@ -79,7 +79,8 @@ int Operations::ErrnoOf(const Error& error, const std::string& path) {
   if (error.kind() == ErrorKind::kNotFound) return ENOENT;
   if (error.kind() == ErrorKind::kPermission) return EACCES;
   services_.counters->upstream_errors++;
-  spdlog::error("/{}: {}", path, error.ToString());
+  // That the store is away is said once.
+  if (!IsStoreAway(error)) spdlog::error("/{}: {}", path, error.ToString());
   return EIO;
 }
 

@@ -29,6 +29,7 @@
 #include "cachefs/handover/mount_state.h"
 #include "cachefs/policy/cache_policy.h"
 #include "cachefs/sight/access_log.h"
+#include "cachefs/upstream/store_presence.h"
 
 namespace penstock::cachefs {
 

@@ -16,7 +16,9 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -151,19 +153,31 @@ bool WaitForHangup(int socket, std::chrono::milliseconds patience) {
   return false;
 }
 
+bool ThreadHasEnded(const std::filesystem::path& thread) {
+  std::ifstream file(thread / "stat");
+  std::string text;
+  if (!std::getline(file, text)) return true;
+  const size_t name_end = text.rfind(')');
+  if (name_end == std::string::npos || name_end + 2 >= text.size()) return true;
+  return text[name_end + 2] == 'Z' || text[name_end + 2] == 'X';
+}
+
+// All threads: what is open is closed by the last of them, and one that hangs in the store ends
+// later than the others.
+bool ProcessHasEnded(pid_t pid) {
+  std::error_code failure;
+  std::filesystem::directory_iterator threads(fmt::format("/proc/{}/task", pid), failure);
+  for (; !failure && threads != std::filesystem::directory_iterator(); threads.increment(failure)) {
+    if (!ThreadHasEnded(threads->path())) return false;
+  }
+  return true;
+}
+
 // The process has closed everything. (It closes one thing after another.)
 void WaitForEnd(pid_t pid) {
   if (pid <= 0) return;
   const Clock::time_point end = Clock::now() + kEndPatience;
-  while (Clock::now() < end) {
-    std::ifstream file(fmt::format("/proc/{}/stat", pid));
-    std::string text;
-    if (!std::getline(file, text)) return;
-    const size_t name_end = text.rfind(')');
-    if (name_end == std::string::npos || name_end + 2 >= text.size()) return;
-    if (text[name_end + 2] == 'Z' || text[name_end + 2] == 'X') return;
-    std::this_thread::sleep_for(kStep);
-  }
+  while (Clock::now() < end && !ProcessHasEnded(pid)) std::this_thread::sleep_for(kStep);
 }
 
 Result<FileDescriptor> InMemory(const std::string& bytes) {

@@ -248,6 +248,10 @@ bool Scrubber::ScrubOne(const HeldReplica& held, const std::stop_token& stop) {
 
 Status Scrubber::ScrubNow(const HeldReplica& held, const std::stop_token& stop) {
   PENSTOCK_ASSIGN_OR_RETURN(const auto source, Resolve(held));
+  // What is remembered of a store that is away is no ground for anything here.
+  if (services_.presence->away() && services_.presence->Look()) {
+    return services_.presence->WhyAway();
+  }
   if (source == nullptr) {
     // What was pinned may come back.
     const bool kept = services_.policy->IsKept(held.dataset, held.block);
@@ -300,12 +304,8 @@ Result<std::shared_ptr<const BlockSource>> Scrubber::Resolve(const HeldReplica& 
   }
   if (source != nullptr && source->id == held.id) return source;
   // A store that is not mounted looks like one from which everything was removed.
-  PENSTOCK_ASSIGN_OR_RETURN(const auto entries, services_.upstream->List(""));
-  if (entries.empty()) {
-    return Error(ErrorKind::kIo, "the store is empty")
-        .In(services_.upstream->Name())
-        .Advice("check whether it is mounted");
-  }
+  services_.presence->ExpectSomething();
+  if (services_.presence->Doubt()) return services_.presence->WhyAway();
   return std::shared_ptr<const BlockSource>();
 }
 

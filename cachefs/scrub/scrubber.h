@@ -24,6 +24,7 @@
 
 #include "cachefs/cache/block_cache.h"
 #include "cachefs/cache/dataset_registry.h"
+#include "cachefs/upstream/store_presence.h"
 #include "penstock/cachefs/mount.h"
 #include "penstock/dataset/description.h"
 
@@ -31,6 +32,7 @@ namespace penstock::cachefs {
 
 struct ScrubServices {
   std::shared_ptr<Upstream> upstream;
+  StorePresence* presence = nullptr;  // of that upstream
   DatasetRegistry* registry = nullptr;
   BlockCache* cache = nullptr;
   const CachePolicy* policy = nullptr;

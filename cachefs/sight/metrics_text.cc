@@ -99,6 +99,12 @@ std::string MetricsText(const MountSnapshot& snapshot) {
   }
   page.Gauge("penstock_cache_reserve_bytes", "Bytes of the cache's disk to be left free",
              snapshot.reserve_bytes);
+  page.Gauge("penstock_fetch_threads", "Reads of the store at once, as they may be now",
+             snapshot.fetch_threads);
+  page.Gauge("penstock_store_away", "1 while the store is away and the cache alone is shown",
+             snapshot.store_away ? 1 : 0);
+  page.Gauge("penstock_store_since_seconds", "When the store went away or came back, since 1970",
+             fmt::format("{:.3f}", snapshot.store_since));
   page.Gauge("penstock_cache_disk_usable",
              "0 while the cache disk is sick and everything is read from the store",
              snapshot.disk_usable ? 1 : 0);

@@ -43,8 +43,13 @@ struct MountSnapshot {
   uint64_t reserve_bytes = 0;
   uint64_t reserve_files = 0;
   uint64_t pins = 0;
-  Json scrub;        // Scrubber::Describe
-  Json disk_health;  // DiskHealth::Describe
+  int fetch_threads = 0;             // reads of the store at once, as they may be now
+  bool fetch_threads_fixed = false;  // by the user
+  Json presence;                     // StorePresence::Describe
+  bool store_away = false;
+  double store_since = 0;  // of this or its contrary, seconds since 1970
+  Json scrub;              // Scrubber::Describe
+  Json disk_health;        // DiskHealth::Describe
   bool disk_usable = true;
   uint64_t disk_bytes = 0;
   uint64_t disk_available_bytes = 0;

@@ -25,6 +25,7 @@ Result<std::string> ReadUpstreamFile(Upstream& upstream, const std::string& path
         .Expected(fmt::format("{} bytes", size))
         .Found(fmt::format("{} bytes", read));
   }
+  upstream.Keep(path, status, text);
   return text;
 }
 

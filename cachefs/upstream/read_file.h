@@ -12,7 +12,7 @@
 namespace penstock::cachefs {
 
 // One file, whatever takes its name meanwhile. kUnsupported above `limit` bytes, kCorrupt where it
-// is no regular file or shorter than its size.
+// is no regular file or shorter than its size. The upstream is told to keep it (Upstream::Keep).
 Result<std::string> ReadUpstreamFile(Upstream& upstream, const std::string& path, uint64_t limit);
 
 }  // namespace penstock::cachefs

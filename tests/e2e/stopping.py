@@ -1,11 +1,14 @@
 """Ingests that are stopped among their blocks (SIGSTOP), so that a test can interfere with them at a
-known state however fast or busy the machine is."""
+known state however fast or busy the machine is; processes that are stopped as a whole."""
 
 import json
 import os
+import pathlib
 import shutil
 import signal
 import time
+
+from waiting import wait_for
 
 
 def journal_of(out):
@@ -58,3 +61,11 @@ def kill(process):
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
+
+
+def stop(pid):
+    """Stops all threads of a process: one that has not noticed yet would still answer."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = pathlib.Path(f"/proc/{pid}/task")
+    wait_for(lambda: all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
+                         for thread in threads.iterdir()))

@@ -15,6 +15,7 @@ import pytest
 from mount_store import BLOCK, EXTENT, answers, master, places, store
 from mounting import (Mount, assert_same_tree, flip_byte, is_mounted, mounted, need_fuse, replicas,
                       wait_for, wait_for_end)
+from stopping import stop
 from synthetic import make_dataset
 
 need_fuse()
@@ -105,26 +106,19 @@ def test_store_that_vanishes_and_returns(penstock, store, places):
             store.rename(away)
             time.sleep(1.1)  # what the kernel believes has run out
             begin = time.monotonic()
-            for attempt in (lambda: os.listdir(point), lambda: (point / "notes.txt").read_bytes(),
+            for attempt in (lambda: (point / "notes.txt").read_bytes(),
                             lambda: (point / BLOCK.format(1)).read_bytes(),
                             lambda: os.stat(point / "raw")):
                 with pytest.raises(OSError) as failure:
                     attempt()
                 assert failure.value.errno == errno.EIO
-            assert time.monotonic() - begin < 4 * 3 + 60  # four times the limit, on a busy machine
+            assert time.monotonic() - begin < 3 * 3 + 60  # three times the limit, on a busy machine
             # What is open and local needs no store.
             if mount.status()["passthrough"]:
                 assert held.read() == expected
             away.rename(store)
+        wait_for(lambda: mount.status()["store_presence"]["state"] == "there")
         assert_same_tree(store, point)
-
-
-def stop(pid):
-    """All threads: one that has not noticed yet would still answer."""
-    os.kill(pid, signal.SIGSTOP)
-    threads = pathlib.Path(f"/proc/{pid}/task")
-    assert wait_for(lambda: all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T"
-                                for thread in threads.iterdir()))
 
 
 def test_store_that_stalls(penstock, store, tmp_path):
@@ -142,8 +136,7 @@ def test_store_that_stalls(penstock, store, tmp_path):
                 time.sleep(1.1)
                 threads_before = len(os.listdir(f"/proc/{mount.pid()}/task"))
                 for attempt in (lambda: os.pread(file.fileno(), 100, EXTENT),
-                                lambda: os.listdir(point), lambda: os.stat(point / "raw"),
-                                lambda: os.statvfs(point),
+                                lambda: os.stat(point / "notes.txt"),  # nobody has seen it
                                 lambda: (point / "proposal/scan/data.npy").read_bytes()):
                     begin = time.monotonic()
                     with pytest.raises(OSError) as failure:
@@ -151,8 +144,13 @@ def test_store_that_stalls(penstock, store, tmp_path):
                     assert failure.value.errno == errno.EIO
                     assert time.monotonic() - begin < 2 + 60
                 assert len(os.listdir(f"/proc/{mount.pid()}/task")) <= threads_before
-                assert mount.counter("timeouts") >= 4
+                assert mount.counter("timeouts") >= 1
+                # What was seen is remembered.
+                assert os.stat(point / "raw").st_size == 3_000_001
+                assert sorted(os.listdir(point)) == ["proposal", "raw"]
+                os.statvfs(point)
                 os.kill(stopped, signal.SIGCONT)
+                wait_for(lambda: mount.status()["store_presence"]["state"] == "there")
                 assert wait_for(lambda: answers(lambda: os.pread(file.fileno(), 100, EXTENT)))
                 assert os.pread(file.fileno(), len(expected), 0) == expected[:len(expected)]
             assert wait_for(lambda: answers(lambda: os.listdir(point)))

@@ -17,6 +17,7 @@ import pytest
 
 from mount_store import BLOCK, EXTENT, master, places
 from mounting import Mount, is_mounted, mounted, need_fuse, wait_for
+from stopping import stop
 from test_mount_descriptors import ACQUIRE, GRANTED, WAIT, ask, connect
 
 need_fuse()
@@ -343,23 +344,23 @@ def test_who_may_not(penstock, store, places, tmp_path):
         assert (point / "notes.txt").read_text() == (store / "notes.txt").read_text()
 
 
-def test_requests_that_wait_for_the_store_are_a_reason_to_refuse(penstock, store, places, tmp_path):
+def test_a_store_that_hangs_holds_no_restart_up(penstock, store, places, tmp_path):
     """The store is a mount itself, whose daemon is stopped."""
     point, cache = places
     with mounted(penstock, store, tmp_path / "below", tmp_path / "below-cache", "--no-faces") as lower:
         with mounted(penstock, tmp_path / "below", point, cache, "--upstream-timeout", "1") as mount:
             pid, below = mount.pid(), lower.pid()
-            os.kill(below, signal.SIGSTOP)
+            os.stat(point / "raw")
+            stop(below)
             try:
                 with pytest.raises(OSError):
-                    (point / "raw").read_bytes()
-                refusal = Fake(mount).receive()
-                assert "wait for the store" in refusal["error"]
-                assert mount.pid() == pid
+                    (point / "notes.txt").read_bytes()
+                replace(penstock, mount)
+                assert mount.pid() != pid
+                assert os.stat(point / "raw").st_size == (store / "raw").stat().st_size
             finally:
                 os.kill(below, signal.SIGCONT)
-            assert (point / "raw").read_bytes() == (store / "raw").read_bytes()
-            replace(penstock, mount)
+            wait_for(lambda: mount.status()["store_presence"]["state"] == "there")
             assert (point / "raw").read_bytes() == (store / "raw").read_bytes()
             mount.stop()
 

@@ -117,6 +117,7 @@ def test_a_server_that_dies_and_returns_during_reads(penstock, remote, places):
                 reader.join()
         assert not wrong
         assert set(failed) <= {5}, "EIO, and no file is said not to exist"
+        wait_for(lambda: mount.status()["store_presence"]["state"] == "there")
         assert_same_tree(remote.root, point)
         assert mount.counter("upstream_errors") > 0
 
@@ -178,13 +179,15 @@ def test_a_server_that_stalls_is_an_error_in_time(penstock, remote, places):
                 os.kill(child, signal.SIGSTOP)
             try:
                 for attempt in (lambda: os.pread(file.fileno(), 100, EXTENT),
-                                lambda: os.listdir(point), lambda: os.stat(point / "nothing")):
+                                lambda: os.stat(point / "nothing")):
                     with pytest.raises(OSError) as failure:
                         attempt()
                     assert failure.value.errno == 5
+                assert os.listdir(point) == ["proposal"]  # all that was looked up
             finally:
                 for child in children:
                     os.kill(child, signal.SIGCONT)
+            wait_for(lambda: mount.status()["store_presence"]["state"] == "there")
             assert wait_for(lambda: os.pread(file.fileno(), 100, EXTENT)
                             == expected[EXTENT:EXTENT + 100])
         assert mount.counter("timeouts") > 0 or mount.counter("upstream_errors") > 0

@@ -347,7 +347,7 @@ void AddMount(CLI::App& app, CommandContext& context) {
   AddPeerOptions(*command, *arguments);
   command
       ->add_option("--fetch-threads", arguments->options.fetch_threads,
-                   "Reads of the store at once (default: 4 of a directory, 16 of an address)")
+                   "Reads of the store at once (default: as many as bring more, 2 to 32)")
       ->check(CLI::Range(1, 256));
   command
       ->add_option("--read-ahead", arguments->options.read_ahead_blocks,

@@ -141,6 +141,14 @@ void AddDatasets(const Json& status, Lines& lines) {
   }
 }
 
+std::string DescribePresence(const Json& presence) {
+  const std::string state = presence.value("state", "");
+  if (state != "away") return state;
+  const auto since = static_cast<std::time_t>(presence.value("since", 0.0));
+  return fmt::format("away since {:%Y-%m-%dT%H:%M:%SZ} ({}); the cache alone is shown",
+                     fmt::gmtime(since), presence.value("reason", ""));
+}
+
 std::string DescribeScrub(const Json& scrub) {
   if (!scrub.is_object()) return "-";
   const std::string state = scrub.value("state", "");
@@ -176,6 +184,7 @@ std::string StatusText(const Json& status, const Json& rates) {
   const Json& process = status["process"];
   Lines lines;
   lines.Add("store", status.value("store", ""));
+  lines.Add("store is", DescribePresence(status.value("store_presence", Json::object())));
   lines.Add("mountpoint", status.value("mountpoint", ""));
   lines.Add("cache", status.value("cache", ""));
   lines.Add("daemon",
@@ -213,6 +222,10 @@ std::string StatusText(const Json& status, const Json& rates) {
   lines.Add("fetched",
             fmt::format("{} of blocks, {} of other files", FormatBytes(count("fetched_bytes")),
                         FormatBytes(count("fetched_file_bytes"))));
+  lines.Add(
+      "fetches",
+      fmt::format("{} at once{}", status.value("fetch_threads", 0),
+                  status.value("fetch_threads_fixed", false) ? "" : " (as many as bring more)"));
   lines.Add("store reads", DescribeLatency(status["latency"]["upstream_read"]));
   lines.Add("store metadata", DescribeLatency(status["latency"]["upstream_metadata"]));
   AddRates(rates, lines);

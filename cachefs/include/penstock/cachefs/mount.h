@@ -49,6 +49,7 @@ struct ScrubOptions {
 
 struct MountOptions {
   std::string store;         // a directory, or an address that MakeUpstream takes
+  std::string given_store;   // set by CheckMountOptions: as it was named, absolute
   UpstreamOptions upstream;  // its timeout is upstream_timeout
   std::filesystem::path mountpoint;
   std::filesystem::path cache;
@@ -95,7 +96,8 @@ struct MountEvents {
 
 // Resolves the paths and refuses what cannot work: a directory or mountpoint that does not exist, a
 // mountpoint with something in it (unless the mount there is to be replaced), cache, store and
-// mountpoint inside one another. A mountpoint that a killed daemon left behind is cleared.
+// mountpoint inside one another. A store that is away is none of these where the cache was used for
+// it before. A mountpoint that a killed daemon left behind is cleared.
 Result<MountOptions> CheckMountOptions(const MountOptions& options);
 
 // Mounts, calls `events.ready` once the mount answers, and serves until `stop` is requested, the

@@ -23,6 +23,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "penstock/base/file.h"
@@ -93,6 +94,10 @@ class Upstream {
   virtual Result<size_t> ReadUnchanged(const std::string& path, const FileIdentity& identity,
                                        uint64_t offset, std::span<std::byte> destination) = 0;
   virtual Result<UpstreamSpace> Space() = 0;
+  // The caller has read the whole of a small file, in the state `status`, and would need it again
+  // were the store away. Does not wait.
+  virtual void Keep(const std::string& /*path*/, const struct stat& /*status*/,
+                    std::string_view /*contents*/) {}
   // For people: the directory or address.
   virtual std::string Name() const = 0;
 };
