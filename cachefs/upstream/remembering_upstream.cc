@@ -68,6 +68,28 @@ class Remembering final : public RememberingUpstream {
     return Unknown(path);
   }
 
+  std::vector<std::optional<struct stat>> StatEntries(const std::string& directory,
+                                                      std::span<const char* const> names) override {
+    if (presence_->away()) return {};  // each is remembered by itself
+    auto statuses = upstream_->StatEntries(directory, names);
+    for (size_t i = 0; i < statuses.size() && i < names.size(); ++i) {
+      const std::string_view name = names[i];
+      if (!statuses[i] || name == "." || name == "..") continue;
+      memory_.KeepStatus(directory.empty() ? names[i] : directory + "/" + names[i], *statuses[i]);
+      presence_->ExpectSomething();
+    }
+    return statuses;
+  }
+
+  // Not remembered.
+  Result<std::vector<std::string>> AttributeNames(const std::string& path) override {
+    return upstream_->AttributeNames(path);
+  }
+  Result<std::optional<std::string>> Attribute(const std::string& path,
+                                               const std::string& name) override {
+    return upstream_->Attribute(path, name);
+  }
+
   Result<std::string> ReadLink(const std::string& path) override {
     if (!presence_->away()) {
       auto target = upstream_->ReadLink(path);

@@ -31,7 +31,9 @@ bool IsStoreAway(const Error& error) { return error.system_errno() == kAwayErrno
 bool RaisesDoubt(const Error& error) {
   switch (error.kind()) {
     case ErrorKind::kIo:
-      return error.system_errno() != EINVAL && error.system_errno() != EISDIR;
+      // (ENXIO: there are no data, or no hole, any more.)
+      return error.system_errno() != EINVAL && error.system_errno() != EISDIR &&
+             error.system_errno() != ENXIO;
     case ErrorKind::kTimeout:
     case ErrorKind::kBusy:
       return true;

@@ -162,6 +162,7 @@ class WatchedFile final : public UpstreamFile {
       : file_(std::move(file)), watched_(std::move(watched)) {}
   Result<struct stat> Stat() override;
   Result<size_t> Read(uint64_t offset, std::span<std::byte> destination) override;
+  Result<uint64_t> Seek(uint64_t offset, int whence) override;
 
  private:
   const std::shared_ptr<UpstreamFile> file_;
@@ -200,6 +201,29 @@ class Watched final : public WatchedUpstream, public std::enable_shared_from_thi
           }
           return Believed(*store, std::move(entries));
         });
+  }
+  std::vector<std::optional<struct stat>> StatEntries(const std::string& directory,
+                                                      std::span<const char* const> names) override {
+    using Statuses = std::vector<std::optional<struct stat>>;
+    auto statuses = Ask<Statuses>(
+        [store = store_, directory, copies = std::vector<std::string>(names.begin(), names.end())] {
+          std::vector<const char*> pointers;
+          pointers.reserve(copies.size());
+          for (const std::string& name : copies) pointers.push_back(name.c_str());
+          return Result<Statuses>(store->upstream->StatEntries(directory, pointers));
+        });
+    // Who asks for each of them is told why not.
+    return statuses.ok() ? *std::move(statuses) : Statuses();
+  }
+  Result<std::vector<std::string>> AttributeNames(const std::string& path) override {
+    return Ask<std::vector<std::string>>(
+        [store = store_, path] { return Believed(*store, store->upstream->AttributeNames(path)); });
+  }
+  Result<std::optional<std::string>> Attribute(const std::string& path,
+                                               const std::string& name) override {
+    return Ask<std::optional<std::string>>([store = store_, path, name] {
+      return Believed(*store, store->upstream->Attribute(path, name));
+    });
   }
   Result<std::string> ReadLink(const std::string& path) override {
     return Ask<std::string>(
@@ -290,6 +314,11 @@ Result<size_t> WatchedFile::Read(uint64_t offset, std::span<std::byte> destinati
       watched_->Ask<size_t>([file = file_, bytes, offset] { return file->Read(offset, *bytes); });
   if (read.ok()) std::memcpy(destination.data(), bytes->data(), *read);
   return read;
+}
+
+Result<uint64_t> WatchedFile::Seek(uint64_t offset, int whence) {
+  return watched_->Ask<uint64_t>(
+      [file = file_, offset, whence] { return file->Seek(offset, whence); });
 }
 
 }  // namespace
