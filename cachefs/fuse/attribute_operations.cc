@@ -205,8 +205,9 @@ void Operations::ListExtendedAttributes(fuse_req_t request, fuse_ino_t id, size_
     const auto of_store = StoreAttributeNames(*node);
     const fuse_req_t claimed = pending->Claim();
     if (claimed == nullptr) return;
-    if (!of_store.ok()) {
-      // A copy that lacks some of them, and does not say so, would be worse.
+    // A copy that lacks some of them, and does not say so, would be worse than an error; but while
+    // the store is away, when nobody knows of any, that would be no copy at all.
+    if (!of_store.ok() && !IsStoreAway(of_store.error())) {
       fuse_reply_err(claimed, ErrnoOf(of_store.error(), node->path));
       return;
     }
@@ -217,7 +218,7 @@ void Operations::ListExtendedAttributes(fuse_req_t request, fuse_ino_t id, size_
         names.push_back('\0');
       }
     }
-    for (const std::string& name : *of_store) {
+    for (const std::string& name : of_store.ok() ? *of_store : std::vector<std::string>()) {
       if (names.size() + name.size() + 1 > kLongestList) break;
       names += name;
       names.push_back('\0');

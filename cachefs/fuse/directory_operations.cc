@@ -4,6 +4,7 @@
 // attributes along with the names, so many at a time as the kernel has room for; what cannot be
 // looked at cheaply comes without, and the kernel looks it up by itself.
 
+#include <algorithm>
 #include <cerrno>
 #include <span>
 #include <string_view>
@@ -144,7 +145,10 @@ void Operations::ReplyEntries(const Pending& pending, const Node& directory,
     if (needed > size) break;
     names.push_back(entries[index].name.c_str());
   }
-  const auto statuses = services_.upstream->StatEntries(directory.path, names);
+  // The dots come last; the one above the root is none of the store's.
+  const auto dots = std::ranges::find_if(names, IsDots);
+  const std::span<const char* const> wanted(names.begin(), dots);
+  const auto statuses = services_.upstream->StatEntries(directory.path, wanted);
   struct Known {
     std::string path;
     const struct stat* status = nullptr;
@@ -153,7 +157,7 @@ void Operations::ReplyEntries(const Pending& pending, const Node& directory,
   std::vector<Known> known(names.size());
   for (size_t i = 0; i < names.size(); ++i) {
     const bool made_here = services_.faces != nullptr && FaceCatalog::IsFaceName(names[i]);
-    if (i >= statuses.size() || !statuses[i] || made_here || IsDots(names[i])) continue;
+    if (i >= statuses.size() || !statuses[i] || made_here) continue;
     std::string path = Join(directory.path, names[i]);
     auto block = SourceAt(path, *statuses[i]);
     if (!block.ok()) continue;

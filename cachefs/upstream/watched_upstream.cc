@@ -210,7 +210,12 @@ class Watched final : public WatchedUpstream, public std::enable_shared_from_thi
           std::vector<const char*> pointers;
           pointers.reserve(copies.size());
           for (const std::string& name : copies) pointers.push_back(name.c_str());
-          return Result<Statuses>(store->upstream->StatEntries(directory, pointers));
+          auto found = store->upstream->StatEntries(directory, pointers);
+          for (size_t i = 0; i < found.size(); ++i) {
+            // (As an entry, even of the root, none has the root's own path.)
+            if (found[i]) store->LearnWhere(directory + "/" + copies[i], *found[i]);
+          }
+          return Result<Statuses>(std::move(found));
         });
     // Who asks for each of them is told why not.
     return statuses.ok() ? *std::move(statuses) : Statuses();
