@@ -15,12 +15,6 @@ namespace penstock::cachefs {
 
 namespace {
 
-// Everything but the device, which changes with the order in which disks are found at boot.
-bool SameFile(const FileIdentity& a, const FileIdentity& b) {
-  return a.inode == b.inode && a.size == b.size && a.mtime_ns == b.mtime_ns &&
-         a.ctime_ns == b.ctime_ns;
-}
-
 const std::string& BootId() {
   static const std::string id = [] {
     std::ifstream file("/proc/sys/kernel/random/boot_id");
@@ -120,7 +114,7 @@ void BlockCache::Load(Replica& replica) {
   const bool learned = record && LearnChecksums(replica, *record);
   const bool trusted = learned && identity.ok() && record->generation == source.generation &&
                        record->block == source.block && identity->size == source.file_bytes &&
-                       SameFile(record->identity, *identity) &&
+                       IsSameFile(record->identity, *identity) &&
                        replica.extents.FromHex(record->extents);
   // Nothing waited for the bytes of an ordinary file to reach the disk; a machine that was started
   // anew may have lost some.
@@ -146,10 +140,12 @@ void BlockCache::Load(Replica& replica) {
   replica.writable = !record->complete;
   replica.complete = record->complete && replica.extents.all_present();
   replica.verified_at = record->verified_at;
+  replica.identity = *identity;
 }
 
 void BlockCache::LoadUnverified(Replica& replica) const {
   const BlockSource& source = *replica.source;
+  replica.extents = ExtentMap(source.extent_count());
   auto opened = directory_.OpenForFilling(source.id, source.file_bytes);
   if (!opened.ok()) {
     counters_.cache_errors++;
@@ -158,7 +154,6 @@ void BlockCache::LoadUnverified(Replica& replica) const {
   }
   replica.file = std::make_shared<const FileDescriptor>(std::move(opened).value());
   replica.writable = true;
-  replica.extents = ExtentMap(source.extent_count());
   // Extents that are holes throughout were never fetched.
   const int fd = replica.file->get();
   off_t data = lseek(fd, 0, SEEK_DATA);

@@ -130,6 +130,9 @@ class BlockCache {
   bool IsComplete(const ReplicaPin& replica) const;
   // True where bytes lie in the cache directory that still have to be proved.
   bool HasUnverified(const ReplicaPin& replica) const;
+  // Called before a complete replica is given to somebody anew. False where its file is not as this
+  // cache left it: it is not complete any more, and is proved again before a byte of it is given.
+  bool IsAsItWasLeft(const ReplicaPin& replica);
   // A read-only descriptor for handing out. Precondition: IsComplete.
   Result<FileDescriptor> OpenForHandOut(const ReplicaPin& replica) const;
   // A use that counts for the choice of what to evict.
@@ -246,6 +249,8 @@ class BlockCache {
   void NoteVerified(const ReplicaPin& replica, int64_t verified_at);
   Status Heal(const ReplicaPin& replica, ReplicaCheck& check, std::span<std::byte> buffer);
   Status Quarantine(const ReplicaPin& replica);
+  // The record of a replica that is not complete any more: what is present of it.
+  Status WriteDownDistrust(const ReplicaPin& replica);
   // Replica::mutex is held. True: SubmitFill must follow.
   bool BeginFillLocked(Replica& replica,
                        WorkerPool::Priority priority = WorkerPool::Priority::kBackground) const;

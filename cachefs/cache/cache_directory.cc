@@ -37,12 +37,14 @@ struct CloseDirectory {
 Status ClaimDirectory(const std::filesystem::path& path) {
   std::error_code failure;
   if (std::filesystem::exists(path / kMarkerName, failure)) return {};
-  // The log may be there already: it is opened before anything else.
+  // The log may be there already: it is opened before anything else. And the marker may have been
+  // under way when the machine or the process ended.
   for (const auto& entry : std::filesystem::directory_iterator(path, failure)) {
-    if (entry.path().filename() == "penstock.log") continue;
+    const std::string name = entry.path().filename().string();
+    if (name == "penstock.log" || name.starts_with(std::string(kMarkerName) + ".part.")) continue;
     return Error::InvalidArgument("the directory is not empty and not a penstock cache")
         .In(path.string())
-        .Found(entry.path().filename().string())
+        .Found(name)
         .Advice("name a directory that does not exist yet or is empty");
   }
   if (failure) return Error::FromErrno(failure.value(), "cannot list").In(path.string());

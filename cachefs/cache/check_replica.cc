@@ -143,6 +143,10 @@ Status BlockCache::Heal(const ReplicaPin& replica, ReplicaCheck& check,
                                               *damage.found, damage.expected)
                                 : "the disk does not give the bytes");
   }
+  // The next daemon is not to believe the record of before, should it not come to the mending.
+  if (const Status written = WriteDownDistrust(replica); !written.ok()) {
+    spdlog::error("{}", written.error().ToString());
+  }
   const auto fill = [&]() -> Status {
     auto promise = std::make_shared<std::promise<Status>>();
     auto filled = promise->get_future();
@@ -156,11 +160,20 @@ Status BlockCache::Heal(const ReplicaPin& replica, ReplicaCheck& check,
     if (!damage.healed) damage.healed = !CheckExtent(replica, damage.extent, buffer).has_value();
     return damage.healed;
   };
-  if (filled.ok() && !std::ranges::all_of(check.damaged, is_sound)) {
-    PENSTOCK_RETURN_IF_ERROR(Quarantine(replica));
-    check.quarantined = true;
-    filled = fill();
-    if (filled.ok()) std::ranges::for_each(check.damaged, is_sound);
+  const auto is_refused = [&] {
+    const std::lock_guard lock(replica->mutex);
+    return replica->refused && DiskUsable();
+  };
+  const bool in_place = filled.ok() ? std::ranges::all_of(check.damaged, is_sound) : !is_refused();
+  if (!in_place) {
+    const Status quarantined = Quarantine(replica);
+    if (quarantined.ok()) {
+      check.quarantined = true;
+      filled = fill();
+      if (filled.ok()) std::ranges::for_each(check.damaged, is_sound);
+    } else {
+      filled = quarantined;
+    }
   }
   check.healed_extents = std::ranges::count_if(
       check.damaged, [](const ReplicaCheck::Damage& damage) { return damage.healed; });
@@ -173,21 +186,63 @@ Status BlockCache::Heal(const ReplicaPin& replica, ReplicaCheck& check,
   return {};
 }
 
+Status BlockCache::WriteDownDistrust(const ReplicaPin& replica) {
+  const BlockSource& source = *replica->source;
+  ReplicaRecord record;
+  bool is_written_to = false;
+  {
+    const std::lock_guard lock(replica->mutex);
+    record = RecordOf(*replica, replica->identity);
+    is_written_to = replica->writable;
+  }
+  if (is_written_to) {
+    PENSTOCK_ASSIGN_OR_RETURN(record.identity, IdentifyFile(directory_.BlockPath(source.id)));
+  }
+  return store_.Put(source.id, record, /*sync=*/true);
+}
+
 Status BlockCache::Quarantine(const ReplicaPin& replica) {
   const BlockSource& source = *replica->source;
-  counters_.quarantined_replicas++;
   spdlog::error("{}: the local replica cannot be mended where it lies; it is put into quarantine",
                 source.path);
   const std::lock_guard cache_lock(mutex_);
   const std::lock_guard lock(replica->mutex);
-  PENSTOCK_RETURN_IF_ERROR(store_.Remove(source.id));
   PENSTOCK_RETURN_IF_ERROR(directory_.Quarantine(source.id));
+  counters_.quarantined_replicas++;
   replica->extents = ExtentMap(source.extent_count());
   replica->file = nullptr;
   replica->writable = false;
   replica->complete = false;
   SetBytesLocked(source.id, 0);
-  return {};
+  return store_.Remove(source.id);
+}
+
+bool BlockCache::IsAsItWasLeft(const ReplicaPin& replica) {
+  if (!DiskUsable()) return true;
+  const BlockSource& source = *replica->source;
+  const auto changed = [&] {
+    if (!replica->complete || !replica->file) return false;
+    // Of the open file: that costs no access to the disk, and whoever replaces or removes it
+    // changes its change time, too.
+    const auto now = IdentifyFile(replica->file->get(), directory_.BlockPath(source.id));
+    return now.ok() && !IsSameFile(*now, replica->identity);
+  };
+  {
+    const std::lock_guard lock(replica->mutex);
+    if (!changed()) return true;
+  }
+  const std::lock_guard cache_lock(mutex_);
+  const std::lock_guard lock(replica->mutex);
+  if (!changed()) return false;  // another open has seen it
+  spdlog::warn("{}: the local replica {} was changed from outside and is verified again",
+               source.path, directory_.BlockPath(source.id).string());
+  replica->complete = false;
+  replica->writable = false;
+  replica->file = nullptr;
+  LoadUnverified(*replica);
+  holdings_.Set(source.id, source.dataset, source.block, /*extents_present=*/0,
+                /*complete=*/false, /*confirmed=*/true);
+  return false;
 }
 
 std::vector<HeldReplica> BlockCache::Everything() const {

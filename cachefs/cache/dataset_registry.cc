@@ -152,8 +152,7 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Load(const std::stri
     growing->sidecar = sidecar;
     return std::shared_ptr<const DatasetView>(std::move(growing));
   }
-  PENSTOCK_RETURN_IF_ERROR(CopyChecksumArray(path, copy.path()));
-  PENSTOCK_ASSIGN_OR_RETURN(const auto checksums, dataset.ReadExtentChecksums());
+  PENSTOCK_ASSIGN_OR_RETURN(const auto checksums, ReadChecksums(path, dataset, copy.path()));
 
   // Replaced while it was being read: what was read may be of two generations.
   PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, upstream_->Stat(sidecar_path));
@@ -194,6 +193,18 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Load(const std::stri
     view->regions.push_back(info.region);
   }
   return std::shared_ptr<const DatasetView>(std::move(view));
+}
+
+Result<std::vector<std::vector<uint64_t>>> DatasetRegistry::ReadChecksums(
+    const std::string& path, const Dataset& dataset, const std::filesystem::path& copy) {
+  const Status copied = CopyChecksumArray(path, copy);
+  auto checksums = copied.ok() ? dataset.ReadExtentChecksums() : copied.error();
+  if (checksums.ok() || checksums.error().kind() != ErrorKind::kNotFound) return checksums;
+  // Not "not found": that would mean that this is no dataset, and its blocks files like any other.
+  return Error::Corrupt("the checksums of the blocks are not there")
+      .In(Join(path, kChecksumArray))
+      .Found(checksums.error().ToString())
+      .Advice("run penstock verify on the dataset in the store");
 }
 
 Status DatasetRegistry::CopyChecksumArray(const std::string& dataset,

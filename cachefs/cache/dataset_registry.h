@@ -21,6 +21,7 @@
 #include "penstock/base/file.h"
 #include "penstock/base/result.h"
 #include "penstock/cachefs/upstream.h"
+#include "penstock/dataset/dataset.h"
 #include "penstock/dataset/geometry.h"
 
 namespace penstock::cachefs {
@@ -72,6 +73,10 @@ class DatasetRegistry {
   std::shared_ptr<Slot> SlotOf(const std::string& path);
   Result<std::shared_ptr<const DatasetView>> Load(const std::string& path,
                                                   const FileIdentity& sidecar);
+  // Of every block the hashes of its extents; never kNotFound.
+  Result<std::vector<std::vector<uint64_t>>> ReadChecksums(const std::string& path,
+                                                           const Dataset& dataset,
+                                                           const std::filesystem::path& copy);
   Status CopyChecksumArray(const std::string& dataset, const std::filesystem::path& to);
   Status CopyFile(const std::string& from, const std::filesystem::path& to, uint64_t& budget);
   Status CopyTree(const std::string& from, const std::filesystem::path& to, uint64_t& budget);

@@ -234,6 +234,10 @@ bool BlockCache::StoreExtent(const ReplicaPin& replica, int64_t extent,
   if (written.ok()) return true;
   DiskFailed(written.error());
   spdlog::error("extent {} of {} is not kept: {}", extent, source.path, written.error().ToString());
+  if (written.error().kind() != ErrorKind::kNoSpace) {
+    const std::lock_guard lock(replica->mutex);
+    replica->refused = true;
+  }
   ReturnSpace(source, bytes.size());
   return false;
 }
@@ -301,6 +305,7 @@ bool BlockCache::BeginFillLocked(Replica& replica, WorkerPool::Priority priority
   replica.fill_chains = fetch_threads_;
   replica.fill_next = 0;
   replica.fill_failure = Status();
+  replica.refused = false;
   return true;
 }
 
@@ -473,6 +478,7 @@ Status BlockCache::FinishFile(const ReplicaPin& replica) {
   const std::lock_guard lock(replica->mutex);
   replica->file = std::make_shared<const FileDescriptor>(std::move(read_only));
   replica->writable = false;
+  replica->identity = identity;
   return {};
 }
 

@@ -52,14 +52,22 @@ struct Replica {
   std::shared_ptr<const FileDescriptor> file;
   bool writable = false;  // `file` was opened for filling
   bool complete = false;  // every extent present, data and record on disk, mode 0400
+  FileIdentity identity;  // of the file when it became complete
   // Seconds since 1970: all that is present was proved then or later. 0: nobody knows.
   int64_t verified_at = 0;
   int fill_chains = 0;  // background fetches that follow one another
   WorkerPool::Priority fill_priority = WorkerPool::Priority::kBackground;
   bool finishing = false;  // somebody is making it complete
   Status fill_failure;     // what went wrong last since the fill began
+  bool refused = false;    // since then the disk did not take an extent that there was room for
   int64_t fill_next = 0;   // the first extent that the fill under way has not tried
 };
+
+// Everything but the device, which changes with the order in which disks are found at boot.
+inline bool IsSameFile(const FileIdentity& a, const FileIdentity& b) {
+  return a.inode == b.inode && a.size == b.size && a.mtime_ns == b.mtime_ns &&
+         a.ctime_ns == b.ctime_ns;
+}
 
 }  // namespace penstock::cachefs
 

@@ -190,6 +190,7 @@ void ShortCircuitServer::Acquire(const ConnectionPointer& connection, const std:
     return;
   }
   const ReplicaPin replica = services_.cache->Pin(source);
+  services_.cache->IsAsItWasLeft(replica);
   services_.cache->Touch(replica);
   services_.read_ahead->Opened(*source);
   if (services_.cache->IsComplete(replica)) {

@@ -121,6 +121,7 @@ void OpenFace::Follow(const ReplicaPin& pin, const FacePart& part, bool reading_
     if (fetch_next) fetched_ahead_ = next;
   }
   if (is_new) {
+    cache_.IsAsItWasLeft(pin);
     cache_.Touch(pin);
     // Proving what an earlier daemon left is local work.
     if (cache_.HasUnverified(pin)) cache_.StartFill(pin);

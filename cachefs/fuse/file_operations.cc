@@ -31,6 +31,11 @@ bool HasLostItsName(const Error& error) {
   return error.system_errno() == ESTALE || error.kind() == ErrorKind::kNotFound;
 }
 
+bool IsPassedThrough(Node& node) {
+  const std::lock_guard lock(node.mutex);
+  return node.backing_id > 0;
+}
+
 }  // namespace
 
 void Operations::Open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
@@ -117,6 +122,14 @@ void Operations::OpenPlain(fuse_req_t request, const std::shared_ptr<Node>& node
 void Operations::OpenCached(fuse_req_t request, const std::shared_ptr<Node>& node,
                             fuse_file_info* info, std::shared_ptr<UpstreamFile> file) {
   const ReplicaPin pin = services_.cache->Pin(node->block);
+  services_.cache->IsAsItWasLeft(pin);
+  if (!services_.cache->IsComplete(pin) && IsPassedThrough(*node)) {
+    // While somebody reads the replica itself, this node can be opened in no other way; the next
+    // one can.
+    nodes_.Retire(node);
+    fuse_reply_err(request, ESTALE);
+    return;
+  }
   services_.cache->Touch(pin);
   services_.read_ahead->Opened(*node->block);
   // Proving what an earlier daemon left is local work: begin before the first read.

@@ -48,6 +48,13 @@ KeepPin PinFromJson(const Json& json) {
   return pin;
 }
 
+// What is wrong with a damaged file is said with its bytes, which need not be text.
+std::string Printable(std::string text) {
+  std::ranges::replace_if(
+      text, [](char byte) { return byte < ' ' || byte > '~'; }, '?');
+  return text;
+}
+
 Json BoundToJson(uint64_t bytes) { return bytes == UINT64_MAX ? Json() : Json(bytes); }
 
 uint64_t BoundFromJson(const Json& json) {
@@ -86,7 +93,7 @@ Result<std::unique_ptr<CachePolicy>> CachePolicy::Load(const std::filesystem::pa
   } catch (const Json::exception& problem) {
     return Error::Corrupt("the pins and quotas of the cache cannot be read")
         .In(file.string())
-        .Found(problem.what())
+        .Found(Printable(problem.what()))
         .Advice("mend the file, or move it away and pin again");
   }
   return policy;

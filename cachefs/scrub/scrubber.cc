@@ -247,7 +247,15 @@ bool Scrubber::ScrubOne(const HeldReplica& held, const std::stop_token& stop) {
 }
 
 Status Scrubber::ScrubNow(const HeldReplica& held, const std::stop_token& stop) {
-  PENSTOCK_ASSIGN_OR_RETURN(const auto source, Resolve(held));
+  const auto resolved = Resolve(held);
+  if (!resolved.ok() && resolved.error().kind() == ErrorKind::kCorrupt) {
+    // A dataset that is damaged in the store is not waited for.
+    spdlog::error("{} cannot be scrubbed: {}", held.dataset, resolved.error().ToString());
+    const std::lock_guard lock(mutex_);
+    ++pass_.unchecked_replicas;
+    return {};
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(const auto source, resolved);
   // What is remembered of a store that is away is no ground for anything here.
   if (services_.presence->away() && services_.presence->Look()) {
     return services_.presence->WhyAway();

@@ -40,7 +40,8 @@ class Mount:
         self.point.mkdir(exist_ok=True)
 
     def start(self):
-        self.penstock("mount", self.store, self.point, "--cache", self.cache, "--reserve", "0",
+        reserve = () if "--reserve" in self.options else ("--reserve", "0")
+        self.penstock("mount", self.store, self.point, "--cache", self.cache, *reserve,
                       *self.options)
         assert is_mounted(self.point)
         return self
