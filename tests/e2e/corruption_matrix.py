@@ -1,0 +1,82 @@
+"""tools/corruption-matrix: the table of corruption.py with what came of each row, round by round."""
+
+import argparse
+import collections
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from conftest import _binary
+from corruption import OUTCOMES, ROWS, Masters, Penstock, Rclone, run_rows
+
+WHERE = {"block": "cache: a complete block", "part": "cache: a part of a block",
+         "file": "cache: a file that is no block", "stored": "store: a block, nothing cached",
+         "held": "store: a block that is cached"}
+
+
+def penstock(*arguments, status=0, **options):
+    done = subprocess.run([str(_binary()), *map(str, arguments)], capture_output=True, text=True,
+                          check=False, timeout=120, **options)
+    if status is not None and done.returncode != status:
+        raise RuntimeError(f"penstock {arguments}: {done.stderr}")
+    return done
+
+
+penstock.binary = _binary()
+
+
+def counted(outcomes):
+    return ", ".join(f"{outcome} {outcomes[outcome]}" for outcome in OUTCOMES if outcomes[outcome])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--peer", choices=["rclone", "none"],
+                        default="rclone" if shutil.which("rclone") else "none")
+    parser.add_argument("--markdown", type=pathlib.Path)
+    arguments = parser.parse_args()
+    print(f"corruption-matrix: {arguments.rounds} rounds, seed {arguments.seed}", flush=True)
+
+    found = {"penstock": [collections.Counter() for _ in ROWS],
+             "rclone": [collections.Counter() for _ in ROWS]}
+    with tempfile.TemporaryDirectory(prefix="penstock-matrix-") as folder:
+        folder = pathlib.Path(folder)
+        masters = Masters(folder / "masters")
+        for number in range(arguments.rounds):
+            for name in ["penstock"] + (["rclone"] if arguments.peer == "rclone" else []):
+                place = folder / name
+                (place / "store").mkdir(parents=True)
+                # Every other round the daemon serves everything itself.
+                options = ("--no-passthrough",) if number % 2 else ()
+                program = (Penstock(penstock, place / "store", place, *options)
+                           if name == "penstock" else Rclone(place / "store", place))
+                for row, outcome in enumerate(run_rows(ROWS, program, place / "store", masters,
+                                                       f"{arguments.seed} {number}")):
+                    found[name][row][outcome] += 1
+                shutil.rmtree(place)
+            print(f"round {number + 1} done", flush=True)
+
+    unexpected = 0
+    lines = ["| where | damage | daemon | expected | penstock | rclone |", "|---|---|---|---|---|---|"]
+    for row, ours, theirs in zip(ROWS, found["penstock"], found["rclone"]):
+        unexpected += sum(ours.values()) - ours[row.expected]
+        lines.append(f"| {WHERE.get(row.where, 'store: `' + row.where + '`')} | {row.damage} | "
+                     f"{row.when} | {row.expected} | {counted(ours)} | {counted(theirs) or '-'} |")
+    for name, rows in found.items():
+        if sum(map(lambda row: sum(row.values()), rows)):
+            lines.append("")
+            lines.append(f"{name}: {counted(sum(rows, collections.Counter()))}")
+    print("\n".join(lines))
+    if arguments.markdown:
+        arguments.markdown.write_text("\n".join(lines) + "\n")
+    print(f"corruption-matrix: {unexpected} outcomes of penstock other than expected")
+    return 1 if unexpected else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
