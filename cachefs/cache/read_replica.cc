@@ -22,11 +22,13 @@ std::span<std::byte> ScratchBuffer(size_t size) {
 
 }  // namespace
 
-// A read that waits for extents. Each extent copies its part; the last one answers.
+// A read that waits for extents. One extent answers with its own bytes; where there are more, each
+// copies its part and the last one answers.
 struct BlockCache::ReadRequest {
   std::mutex mutex;
-  std::vector<std::byte> bytes;
+  std::vector<std::byte> bytes;  // empty where one extent has everything
   uint64_t offset = 0;
+  size_t size = 0;
   size_t parts_left = 0;
   bool answered = false;
   ReadCallback callback;
@@ -52,8 +54,13 @@ struct BlockCache::ReadRequest {
     }
     const uint64_t start = held->source->extent_start(extent);
     const uint64_t begin = std::max(offset, start);
-    const uint64_t end =
-        std::min(offset + bytes.size(), start + held->source->extent_bytes(extent));
+    const uint64_t end = std::min(offset + size, start + held->source->extent_bytes(extent));
+    if (bytes.empty()) {
+      const ReadCallback answer = Claim();
+      lock.unlock();
+      answer(extent_bytes.subspan(begin - start, end - begin));
+      return;
+    }
     std::memcpy(bytes.data() + (begin - offset), extent_bytes.data() + (begin - start),
                 end - begin);
     if (--parts_left > 0) return;
@@ -163,12 +170,13 @@ std::shared_ptr<BlockCache::ReadRequest> BlockCache::MakeRequest(const ReplicaPi
   counters_.missed_reads++;
   counters_.missed_bytes += size;
   auto request = std::make_shared<ReadRequest>();
-  request->bytes.resize(size);
   request->offset = offset;
+  request->size = size;
   request->callback = std::move(callback);
   request->replica = replica;
   request->parts_left =
       static_cast<size_t>((offset + size - 1) / kExtentBytes - offset / kExtentBytes + 1);
+  if (request->parts_left > 1) request->bytes.resize(size);
   deadlines_.At(
       DeadlineWatch::Clock::now() + options_.upstream_timeout,
       [this, waiting = std::weak_ptr<ReadRequest>(request), path = replica->source->path] {
