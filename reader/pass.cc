@@ -15,6 +15,8 @@
 
 #include "penstock/reader/reader.h"
 #include "reader/io/frame_reader.h"
+#include "reader/partition_order.h"
+#include "reader/partition_plan.h"
 #include "reader/reader_state.h"
 
 namespace penstock {
@@ -32,6 +34,8 @@ constexpr int64_t kTileFramesOfLargeFrames = 32;
 constexpr int64_t kLargeFrame = int64_t{2} << 20;
 // States beyond one per worker, so that a fast worker need not wait for a slow one to merge.
 constexpr int kSpareStates = 2;
+// Frames that nobody wants are read along where they are fewer than one request brings.
+constexpr int64_t kBridgedBytes = int64_t{1} << 20;
 
 int UsableProcessors() {
   cpu_set_t set;
@@ -61,24 +65,11 @@ PassPlan MakePlan(const DatasetShape& shape, const PassOptions& options) {
   return plan;
 }
 
-std::vector<Partition> MakePartitions(const Dataset& dataset, int64_t frames_each) {
-  std::vector<Partition> partitions;
-  for (size_t b = 0; b < dataset.blocks().size(); ++b) {
-    const BlockRegion& region = dataset.blocks()[b].region;
-    const int64_t end = region.first_frame + region.frame_count();
-    for (int64_t frame = region.first_frame; frame < end; frame += frames_each) {
-      partitions.push_back({static_cast<int64_t>(partitions.size()),
-                            static_cast<int64_t>(b),
-                            {frame, std::min(frame + frames_each, end)}});
-    }
-  }
-  return partitions;
-}
-
 class Pass {
  public:
   Pass(const Dataset& dataset, const std::vector<int32_t>& image_key,
        const ReadOptions& read_options, LeaseClient* leases, ExtentVerifier* verifier,
+       std::shared_ptr<const std::vector<uint8_t>> good_pixels,
        std::span<Reduction* const> reductions, const PassOptions& options)
       : dataset_(dataset),
         read_options_(read_options),
@@ -87,10 +78,17 @@ class Pass {
         reductions_(reductions),
         options_(options),
         plan_(MakePlan(dataset.shape(), options)),
-        partitions_(MakePartitions(dataset, plan_.partition_frames)) {
+        partitions_(
+            PlanPartitions(dataset, plan_.partition_frames, options.selection,
+                           kBridgedBytes / static_cast<int64_t>(dataset.shape().frame_bytes()))) {
     plan_.partition_count = static_cast<int64_t>(partitions_.size());
+    plan_.good_pixels = std::move(good_pixels);
     valid_.reserve(image_key.size());
     for (const int32_t key : image_key) valid_.push_back(key == 0 ? 1 : 0);
+    for (size_t frame = 0; frame < options.selection.size(); ++frame) {
+      if (options.selection[frame] == 0) valid_[frame] = 0;
+    }
+    for (const PlannedPartition& planned : partitions_) frames_wanted_ += planned.selected;
   }
 
   Result<PassSummary> Run() {
@@ -105,6 +103,7 @@ class Pass {
       Work();
     }
     if (failure_) return *std::move(failure_);
+    summary_.complete = merged_ == plan_.partition_count;
     summary_.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return summary_;
@@ -116,12 +115,16 @@ class Pass {
       for (Reduction* const reduction : reductions_) {
         PENSTOCK_RETURN_IF_ERROR(reduction->Begin(plan_));
       }
+      any_order_ = options_.fast_order || std::ranges::all_of(reductions_, &Reduction::IsOrderFree);
+      order_.emplace(partitions_.size(),
+                     any_order_ && read_options_.backend == Backend::kAutomatic);
       for (int i = 0; i < summary_.threads + kSpareStates; ++i) {
         States states;
         for (Reduction* const reduction : reductions_) states.push_back(reduction->MakeState());
         free_states_.push_back(std::move(states));
       }
       done_.assign(valid_.size(), 0);
+      phases_.assign(partitions_.size(), Phase::kWaiting);
     } catch (const std::bad_alloc&) {
       return Error::Unsupported("not enough memory for the results of this pass")
           .In(dataset_.directory().string())
@@ -133,33 +136,83 @@ class Pass {
   void Work() {
     FrameReader frames(dataset_, read_options_, leases_, verifier_);
     int64_t verified = 0;
-    while (auto task = Take()) {
-      Status status = Process(frames, task->first, task->second);
-      if (!status.ok()) return Fail(std::move(status).error());
-      Deliver(frames, task->first, std::move(task->second),
+    while (auto task = Take(frames)) {
+      const Status status = Process(frames, *task);
+      if (!status.ok()) return Fail(status.error());
+      Deliver(frames, *std::move(task),
               frames.extents_verified() - std::exchange(verified, frames.extents_verified()));
     }
   }
 
-  // The next partition, together with states to collect it in. Taking both at once makes sure that
-  // the partition which is to be merged next always has its states.
-  std::optional<std::pair<Partition, States>> Take() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] {
-      return failure_ || !free_states_.empty() || next_partition_ == plan_.partition_count;
-    });
-    if (failure_ || next_partition_ == plan_.partition_count) return std::nullopt;
-    if (options_.stop.stop_requested()) {
-      failure_ = Error::Cancelled("the pass was stopped").In(dataset_.directory().string());
-      changed_.notify_all();
-      return std::nullopt;
+  // A partition that one worker has taken.
+  struct Task {
+    size_t index = 0;
+    States states;
+    // Nobody else verifies the extent in which the partition begins.
+    bool alone = false;
+    // Merged after its predecessor only: in order, or because that one verifies the first extent.
+    bool follows = false;
+  };
+
+  // The next partition, together with states to collect it in. In order the states come first:
+  // whoever has a partition has states for it, so that the one which is to be merged next always
+  // gets there. In any order nobody waits for a turn.
+  std::optional<Task> Take(FrameReader& frames) {
+    States states;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock,
+                    [this] { return failure_ || all_taken_ || late_ || !free_states_.empty(); });
+      if (failure_ || all_taken_ || late_ || MustStop()) return std::nullopt;
+      states = std::move(free_states_.back());
+      free_states_.pop_back();
+      if (!any_order_) {
+        if (const auto next = order_->Take(nullptr)) return MakeTask(*next, std::move(states));
+        return NothingLeft();
+      }
     }
-    States states = std::move(free_states_.back());
-    free_states_.pop_back();
-    return std::pair(partitions_[static_cast<size_t>(next_partition_++)], std::move(states));
+    const auto next =
+        order_->Take([&](size_t index) { return frames.LocalityOf(partitions_[index].partition); });
+    const std::lock_guard lock(mutex_);
+    if (next) return MakeTask(*next, std::move(states));
+    return NothingLeft();
   }
 
-  Status Process(FrameReader& frames, const Partition& partition, const States& states) {
+  // mutex_ is held.
+  Task MakeTask(size_t index, States states) {
+    const bool continues =
+        index > 0 && partitions_[index].partition.block == partitions_[index - 1].partition.block;
+    Task task{.index = index, .states = std::move(states)};
+    task.alone = !options_.selection.empty() || !continues || phases_[index - 1] == Phase::kWaiting;
+    task.follows = !any_order_ || !task.alone;
+    phases_[index] = Phase::kTaken;
+    return task;
+  }
+
+  // mutex_ is held.
+  std::nullopt_t NothingLeft() {
+    all_taken_ = true;
+    changed_.notify_all();
+    return std::nullopt;
+  }
+
+  // mutex_ is held.
+  bool MustStop() {
+    if (options_.stop.stop_requested()) {
+      failure_ = Error::Cancelled("the pass was stopped").In(dataset_.directory().string());
+    } else if (options_.deadline && std::chrono::steady_clock::now() >= *options_.deadline) {
+      late_ = true;
+    } else {
+      return false;
+    }
+    changed_.notify_all();
+    return true;
+  }
+
+  Status Process(FrameReader& frames, const Task& task) {
+    const PlannedPartition& planned = partitions_[task.index];
+    const Partition& partition = planned.partition;
+    const States& states = task.states;
     for (size_t i = 0; i < reductions_.size(); ++i) {
       reductions_[i]->BeginPartition(*states[i], partition);
     }
@@ -167,12 +220,15 @@ class Pass {
     // come since makes no difference to what was promised by image_key.
     const bool absent = dataset_.blocks()[static_cast<size_t>(partition.block)].checksum.empty();
     if (absent && !AnyValid(partition)) return Status::Ok();
-    PENSTOCK_RETURN_IF_ERROR(frames.Start(partition));
-    while (true) {
-      PENSTOCK_ASSIGN_OR_RETURN(const FrameRun run, frames.Next());
-      if (run.frame_count == 0) return Status::Ok();
-      PENSTOCK_RETURN_IF_ERROR(ProcessRun(run, states));
+    for (const FrameRange& range : planned.runs) {
+      PENSTOCK_RETURN_IF_ERROR(frames.Start({partition.index, partition.block, range}, task.alone));
+      while (true) {
+        PENSTOCK_ASSIGN_OR_RETURN(const FrameRun run, frames.Next());
+        if (run.frame_count == 0) break;
+        PENSTOCK_RETURN_IF_ERROR(ProcessRun(run, states));
+      }
     }
+    return Status::Ok();
   }
 
   bool AnyValid(const Partition& partition) const {
@@ -213,8 +269,7 @@ class Pass {
   }
 
   // Hands a finished partition over; merges it, and those that waited for it, when it is its turn.
-  void Deliver(const FrameReader& frames, const Partition& partition, States states,
-               int64_t extents_verified) {
+  void Deliver(const FrameReader& frames, Task task, int64_t extents_verified) {
     const std::lock_guard lock(mutex_);
     ++summary_.partitions;
     summary_.extents_verified += extents_verified;
@@ -229,16 +284,24 @@ class Pass {
         ++summary_.partitions_pread;
     }
     if (frames.leased()) ++summary_.partitions_leased;
-    finished_.emplace(partition.index, std::move(states));
-    while (!finished_.empty() && finished_.begin()->first == next_merge_) {
-      MergeNext(std::move(finished_.begin()->second));
-      finished_.erase(finished_.begin());
+    const size_t index = task.index;
+    auto next = finished_.emplace(index, std::move(task)).first;
+    while (next != finished_.end() && MayBeMerged(next->second)) {
+      const size_t merged = next->first;
+      Merge(merged, std::move(next->second.states));
+      finished_.erase(next);
+      next = finished_.find(merged + 1);
     }
     changed_.notify_all();
   }
 
-  void MergeNext(States states) {
-    const Partition& partition = partitions_[static_cast<size_t>(next_merge_++)];
+  bool MayBeMerged(const Task& task) const {
+    return !task.follows || task.index == 0 || phases_[task.index - 1] == Phase::kMerged;
+  }
+
+  void Merge(size_t index, States states) {
+    const Partition& partition = partitions_[index].partition;
+    phases_[index] = Phase::kMerged;
     for (size_t i = 0; i < reductions_.size(); ++i) {
       reductions_[i]->Merge(*states[i], partition);
     }
@@ -247,12 +310,14 @@ class Pass {
     const int64_t frames = partition.frames.last - partition.frames.first;
     std::copy_n(valid_.begin() + first, frames, done_.begin() + first);
     const auto valid = std::count(done_.begin() + first, done_.begin() + first + frames, 1);
-    summary_.frames += frames;
-    summary_.frames_invalid += frames - valid;
-    summary_.bytes += static_cast<uint64_t>(frames) * dataset_.shape().frame_bytes();
+    const int64_t wanted = partitions_[index].selected;
+    summary_.frames += wanted;
+    summary_.frames_invalid += wanted - valid;
+    summary_.bytes += static_cast<uint64_t>(wanted) * dataset_.shape().frame_bytes();
+    ++merged_;
     if (options_.on_partition) {
-      options_.on_partition({next_merge_, plan_.partition_count, summary_.frames,
-                             dataset_.shape().frame_count(), summary_.bytes, partition, done_});
+      options_.on_partition({merged_, plan_.partition_count, summary_.frames, frames_wanted_,
+                             summary_.bytes, partition, done_});
     }
   }
 
@@ -263,15 +328,21 @@ class Pass {
   const std::span<Reduction* const> reductions_;
   const PassOptions& options_;
   PassPlan plan_;
-  const std::vector<Partition> partitions_;
+  const std::vector<PlannedPartition> partitions_;
+  int64_t frames_wanted_ = 0;
+  bool any_order_ = false;  // constant once workers run
+  std::optional<PartitionOrder> order_;
   std::vector<uint8_t> valid_;  // per frame; constant during the pass
 
   std::mutex mutex_;  // everything below
   std::condition_variable changed_;
-  int64_t next_partition_ = 0;
-  int64_t next_merge_ = 0;
+  bool all_taken_ = false;
+  bool late_ = false;  // the deadline has passed
+  enum class Phase : uint8_t { kWaiting, kTaken, kMerged };
+  std::vector<Phase> phases_;  // per partition
+  int64_t merged_ = 0;
   std::vector<States> free_states_;
-  std::map<int64_t, States> finished_;
+  std::map<size_t, Task> finished_;
   std::vector<uint8_t> done_;
   std::optional<Error> failure_;
   PassSummary summary_;
@@ -281,8 +352,15 @@ class Pass {
 
 Result<PassSummary> Reader::Run(std::span<Reduction* const> reductions,
                                 const PassOptions& options) const {
+  if (!options.selection.empty() &&
+      options.selection.size() != static_cast<size_t>(shape().frame_count())) {
+    return Error::InvalidArgument("the selection of frames does not fit the scan")
+        .In(dataset().directory().string())
+        .Expected(fmt::format("{} entries", shape().frame_count()))
+        .Found(fmt::format("{}", options.selection.size()));
+  }
   Pass pass(dataset(), image_key(), state_->options, state_->leases.get(), state_->verifier.get(),
-            reductions, options);
+            state_->good_pixels, reductions, options);
   return pass.Run();
 }
 

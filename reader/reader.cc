@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -21,6 +22,24 @@ constexpr std::array<BackendText, 4> kBackends = {{{Backend::kAutomatic, "automa
                                                    {Backend::kMmap, "mmap"},
                                                    {Backend::kDirect, "direct"},
                                                    {Backend::kPread, "pread"}}};
+
+using PixelFlags = std::shared_ptr<const std::vector<uint8_t>>;
+
+// Null where all are good.
+Result<PixelFlags> GoodPixels(const Dataset& dataset) {
+  PENSTOCK_ASSIGN_OR_RETURN(const std::vector<uint32_t> mask, dataset.ReadPixelMask());
+  const auto is_good = [](uint32_t bits) { return bits == 0; };
+  if (std::ranges::all_of(mask, is_good)) return PixelFlags();
+  if (mask.size() != static_cast<size_t>(dataset.shape().signal.pixel_count())) {
+    return Error::Corrupt("pixel_mask does not fit the frames")
+        .In(dataset.directory().string())
+        .Expected(fmt::format("{} pixels", dataset.shape().signal.pixel_count()))
+        .Found(fmt::format("{}", mask.size()));
+  }
+  auto good = std::make_shared<std::vector<uint8_t>>(mask.size());
+  std::ranges::transform(mask, good->begin(), is_good);
+  return PixelFlags(std::move(good));
+}
 
 }  // namespace
 
@@ -48,14 +67,19 @@ Result<Reader> Reader::Open(const std::filesystem::path& path, const ReadOptions
         .Expected(fmt::format("{} entries", dataset.shape().frame_count()))
         .Found(fmt::format("{}", image_key.size()));
   }
+  PixelFlags good_pixels;
+  if (options.use_pixel_mask) {
+    PENSTOCK_ASSIGN_OR_RETURN(good_pixels, GoodPixels(dataset));
+  }
   auto leases = options.use_leases ? LeaseClient::ForDataset(path) : nullptr;
   std::unique_ptr<ExtentVerifier> verifier;
   // Of a growing dataset the cache daemon does not know the checksums.
   if (options.verify && (leases == nullptr || dataset.state() == kGrowingState)) {
     PENSTOCK_ASSIGN_OR_RETURN(verifier, ExtentVerifier::Create(dataset));
   }
-  return Reader(std::make_shared<const State>(State{
-      std::move(dataset), std::move(image_key), options, std::move(leases), std::move(verifier)}));
+  return Reader(std::make_shared<const State>(State{std::move(dataset), std::move(image_key),
+                                                    std::move(good_pixels), options,
+                                                    std::move(leases), std::move(verifier)}));
 }
 
 const Dataset& Reader::dataset() const { return state_->dataset; }

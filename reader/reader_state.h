@@ -17,6 +17,7 @@ namespace penstock {
 struct Reader::State {
   Dataset dataset;
   std::vector<int32_t> image_key;
+  std::shared_ptr<const std::vector<uint8_t>> good_pixels;  // null: all
   ReadOptions options;
   std::unique_ptr<LeaseClient> leases;       // null away from a mount
   std::unique_ptr<ExtentVerifier> verifier;  // null where nothing is verified

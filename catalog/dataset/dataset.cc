@@ -269,6 +269,13 @@ Result<std::vector<int32_t>> Dataset::ReadImageKey() const {
   return ValuesOf<int32_t>(bytes);
 }
 
+Result<std::vector<uint32_t>> Dataset::ReadPixelMask() const {
+  auto bytes = ReadArray(state_->directory, PixelMaskArray(state_->shape));
+  if (!bytes.ok() && bytes.error().kind() == ErrorKind::kNotFound) return std::vector<uint32_t>();
+  PENSTOCK_RETURN_IF_ERROR(bytes);
+  return ValuesOf<uint32_t>(*bytes);
+}
+
 Result<std::vector<std::vector<uint64_t>>> Dataset::ReadExtentChecksums() const {
   const SmallArray array = ExtentChecksumArray(state_->shape, state_->grid);
   PENSTOCK_ASSIGN_OR_RETURN(const auto bytes, ReadArray(state_->directory, array));

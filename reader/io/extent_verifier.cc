@@ -48,8 +48,8 @@ bool ExtentVerifier::IsVerified(int64_t block, int64_t extent) const {
   return verified_[Index(block, extent)].load(std::memory_order_relaxed);
 }
 
-void ExtentVerifier::MarkVerified(int64_t block, int64_t extent) {
-  verified_[Index(block, extent)].store(true, std::memory_order_relaxed);
+bool ExtentVerifier::MarkVerified(int64_t block, int64_t extent) {
+  return !verified_[Index(block, extent)].exchange(true, std::memory_order_relaxed);
 }
 
 void ExtentCheck::Begin(int64_t block, const Source& source, bool alone) {
@@ -96,8 +96,7 @@ Status ExtentCheck::Close() {
   const uint64_t expected = verifier_->Expected(block_, extent_);
   const std::vector<uint64_t> found = hasher_.Finish();
   if (found.size() == 1 && found.front() == expected) {
-    verifier_->MarkVerified(block_, extent_);
-    ++verified_count_;
+    if (verifier_->MarkVerified(block_, extent_)) ++verified_count_;
     return Status::Ok();
   }
   const FrameRange frames = source_.layout->FramesOfExtent(extent_);

@@ -28,7 +28,8 @@ class ExtentVerifier {
 
   uint64_t Expected(int64_t block, int64_t extent) const;
   bool IsVerified(int64_t block, int64_t extent) const;
-  void MarkVerified(int64_t block, int64_t extent);
+  // False where it was so marked before.
+  bool MarkVerified(int64_t block, int64_t extent);
 
  private:
   explicit ExtentVerifier(std::vector<std::vector<uint64_t>> expected);

@@ -41,7 +41,7 @@ void FrameReader::CloseBlock() {
   block_ = -1;
 }
 
-Status FrameReader::OpenBlock(int64_t block) {
+Status FrameReader::OpenBlock(int64_t block, bool by_path) {
   // Keep the buffers from block to block; Start of the next range waits for reads under way.
   std::unique_ptr<ChunkReader> chunks = std::move(chunks_);
   CloseBlock();
@@ -51,6 +51,7 @@ Status FrameReader::OpenBlock(int64_t block) {
   direct_refused_ = false;
   if (leases_ != nullptr) lease_ = leases_->Acquire(block, layout_.file_bytes);
   if (!lease_) {
+    if (!by_path) return Error::NotFound("the cache has no complete copy").In(path_.string());
     PENSTOCK_ASSIGN_OR_RETURN(file_, OpenFile(path_, O_RDONLY));
     PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity identity, IdentifyFile(file_.get(), path_));
     if (identity.size != layout_.file_bytes) {
@@ -88,39 +89,57 @@ Status FrameReader::StartChunks(bool direct) {
                                             options_.backend != Backend::kPread);
   }
   const uint64_t frames = std::max<uint64_t>(options_.buffer_bytes / layout_.frame_bytes, 1);
-  const int buffered = lease_ ? lease_->fd.get() : file_.get();
-  return chunks_->Start({direct ? direct_file_.get() : buffered, begin_, end_,
+  return chunks_->Start({direct ? direct_file_.get() : buffered(), begin_, end_,
                          static_cast<size_t>(frames * layout_.frame_bytes)},
                         path_);
 }
 
-// True where the partition can be read through a mapping and, under kAutomatic, is in memory.
-Result<bool> FrameReader::TryMapped() {
-  const int fd = lease_ ? lease_->fd.get() : file_.get();
-  const bool automatic = options_.backend == Backend::kAutomatic;
-  double share = automatic ? ResidentShareByReading(fd, begin_, end_) : 1;
-  if (share >= 0 && share < kResidentEnough) return false;
-  if (!mapped_.valid()) {
-    auto mapped = MappedFile::Map(fd, layout_.file_bytes, path_);
-    if (!mapped.ok()) return false;  // a file system without shared mappings
-    mapped_ = std::move(mapped).value();
-  }
-  if (share < 0) share = mapped_.ResidentShare(begin_, end_);
-  if (share < kResidentEnough) return false;
-  // What can't be brought in is read instead, which either works or names the offset.
-  return mapped_.Populate(begin_, end_).ok();
+bool FrameReader::MapBlock() {
+  if (mapped_.valid()) return true;
+  auto mapped = MappedFile::Map(buffered(), layout_.file_bytes, path_);
+  if (!mapped.ok()) return false;  // a file system without shared mappings
+  mapped_ = std::move(mapped).value();
+  return true;
 }
 
-Status FrameReader::Start(const Partition& partition, bool alone) {
-  if (partition.block != block_) PENSTOCK_RETURN_IF_ERROR(OpenBlock(partition.block));
+bool FrameReader::IsResident() {
+  const double share = ResidentShareByReading(buffered(), begin_, end_);
+  if (share >= 0) return share >= kResidentEnough;
+  return MapBlock() && mapped_.ResidentShare(begin_, end_) >= kResidentEnough;
+}
+
+void FrameReader::GoTo(const Partition& partition) {
   partition_ = partition;
   next_frame_ = partition.frames.first;
   const auto first = static_cast<uint64_t>(partition.frames.first - layout_.region.first_frame);
   const auto last = static_cast<uint64_t>(partition.frames.last - layout_.region.first_frame);
   begin_ = kPayloadStart + first * layout_.frame_bytes;
   end_ = kPayloadStart + last * layout_.frame_bytes;
-  const int buffered = lease_ ? lease_->fd.get() : file_.get();
-  check_.Begin(block_, {&layout_, buffered, &path_, begin_, end_}, alone);
+}
+
+Locality FrameReader::LocalityOf(const Partition& partition) {
+  if (partition.block != block_ &&
+      !OpenBlock(partition.block, /*by_path=*/leases_ == nullptr).ok()) {
+    return Locality::kFar;
+  }
+  GoTo(partition);
+  return IsResident() ? Locality::kMemory : Locality::kDisk;
+}
+
+// True where the partition can be read through a mapping and, under kAutomatic, is in memory.
+Result<bool> FrameReader::TryMapped() {
+  if (options_.backend == Backend::kAutomatic) {
+    if (!IsResident()) return false;
+  }
+  if (!MapBlock()) return false;
+  // What can't be brought in is read instead, which either works or names the offset.
+  return mapped_.Populate(begin_, end_).ok();
+}
+
+Status FrameReader::Start(const Partition& partition, bool alone) {
+  if (partition.block != block_) PENSTOCK_RETURN_IF_ERROR(OpenBlock(partition.block));
+  GoTo(partition);
+  check_.Begin(block_, {&layout_, buffered(), &path_, begin_, end_}, alone);
   if (options_.backend == Backend::kAutomatic || options_.backend == Backend::kMmap) {
     PENSTOCK_ASSIGN_OR_RETURN(const bool mapped, TryMapped());
     if (mapped) {

@@ -17,6 +17,7 @@
 #include "reader/io/extent_verifier.h"
 #include "reader/io/lease_client.h"
 #include "reader/io/mapped_file.h"
+#include "reader/partition_order.h"
 
 namespace penstock {
 
@@ -37,6 +38,10 @@ class FrameReader {
   FrameReader(const FrameReader&) = delete;
   FrameReader& operator=(const FrameReader&) = delete;
 
+  // Where the frames of the partition are. What keeps the reader from saying so (a block that is
+  // not there) is found out again by Start.
+  Locality LocalityOf(const Partition& partition);
+
   // kCorrupt where the block file has not the size that the sidecar says. `alone`: the partition is
   // not one of a pass over all frames, in order.
   Status Start(const Partition& partition, bool alone = false);
@@ -50,8 +55,13 @@ class FrameReader {
   int64_t extents_verified() const { return check_.verified_count(); }  // since construction
 
  private:
-  Status OpenBlock(int64_t block);
+  // `by_path`: also where the cache daemon has no descriptor of it.
+  Status OpenBlock(int64_t block, bool by_path = true);
+  int buffered() const { return lease_ ? lease_->fd.get() : file_.get(); }
   void CloseBlock();
+  void GoTo(const Partition& partition);
+  bool MapBlock();
+  bool IsResident();
   Result<bool> TryMapped();
   Status StartChunks(bool direct);
   bool OpenDirect();

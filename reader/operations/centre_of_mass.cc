@@ -86,6 +86,7 @@ ResultArray CentreOfMassReduction::Intensity() const {
   return result;
 }
 
+bool CentreOfMassReduction::IsOrderFree() const { return moments_->IsOrderFree(); }
 Status CentreOfMassReduction::Begin(const PassPlan& plan) { return moments_->Begin(plan); }
 std::unique_ptr<Reduction::State> CentreOfMassReduction::MakeState() const {
   return moments_->MakeState();

@@ -19,6 +19,15 @@ struct MaskState final : Reduction::State {
   int64_t first_frame = 0;
 };
 
+std::vector<Mask> OfGoodPixels(std::vector<Mask> masks, const std::vector<uint8_t>& good) {
+  for (Mask& mask : masks) {
+    for (size_t p = 0; p < good.size(); ++p) {
+      if (good[p] == 0) mask.weights[p] = 0;
+    }
+  }
+  return masks;
+}
+
 }  // namespace
 
 struct MaskReduction::Impl {
@@ -53,6 +62,8 @@ Result<std::unique_ptr<MaskReduction>> MaskReduction::Create(std::vector<Mask> m
 const std::vector<Mask>& MaskReduction::masks() const { return impl_->masks; }
 const ResultArray& MaskReduction::result() const { return impl_->result; }
 
+bool MaskReduction::IsOrderFree() const { return true; }  // every frame has its own values
+
 Status MaskReduction::Begin(const PassPlan& plan) {
   const SignalShape& shape = impl_->masks.front().shape;
   if (shape != plan.shape.signal) {
@@ -61,7 +72,13 @@ Status MaskReduction::Begin(const PassPlan& plan) {
                               plan.shape.signal.columns))
         .Found(fmt::format("{} x {}", shape.rows, shape.columns));
   }
-  PENSTOCK_ASSIGN_OR_RETURN(impl_->engine, MaskEngine::Make(impl_->masks, plan.shape.element_type));
+  if (plan.good_pixels == nullptr) {
+    PENSTOCK_ASSIGN_OR_RETURN(impl_->engine,
+                              MaskEngine::Make(impl_->masks, plan.shape.element_type));
+  } else {
+    const std::vector<Mask> masks = OfGoodPixels(impl_->masks, *plan.good_pixels);
+    PENSTOCK_ASSIGN_OR_RETURN(impl_->engine, MaskEngine::Make(masks, plan.shape.element_type));
+  }
   impl_->frame_count = plan.shape.frame_count();
   impl_->partition_frames = plan.partition_frames;
   const auto masks = static_cast<int64_t>(impl_->masks.size());

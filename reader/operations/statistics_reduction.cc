@@ -216,13 +216,16 @@ struct StatisticsReduction::Impl {
   ElementType element_type = ElementType::kUint16;
   SignalShape signal;
   std::unique_ptr<Moments> merged;
+  std::shared_ptr<const std::vector<uint8_t>> good_pixels;
 
   template <typename Value>
   ResultArray Image(Value&& value) const {
     const auto pixels = static_cast<size_t>(signal.pixel_count());
     std::vector<double> values(pixels, std::numeric_limits<double>::quiet_NaN());
     if (merged != nullptr && merged->frames > 0) {
-      for (size_t p = 0; p < pixels; ++p) values[p] = value(*merged, p);
+      for (size_t p = 0; p < pixels; ++p) {
+        if (good_pixels == nullptr || (*good_pixels)[p] != 0) values[p] = value(*merged, p);
+      }
     }
     return {{signal.rows, signal.columns}, std::move(values)};
   }
@@ -244,9 +247,14 @@ int64_t StatisticsReduction::frames_seen() const {
   return impl_->merged == nullptr ? 0 : impl_->merged->frames;
 }
 
+bool StatisticsReduction::IsOrderFree() const {
+  return impl_->element_type == ElementType::kUint8 || impl_->element_type == ElementType::kUint16;
+}
+
 Status StatisticsReduction::Begin(const PassPlan& plan) {
   impl_->element_type = plan.shape.element_type;
   impl_->signal = plan.shape.signal;
+  impl_->good_pixels = plan.good_pixels;
   impl_->merged =
       MakeMoments(impl_->element_type, static_cast<size_t>(plan.shape.signal.pixel_count()));
   if (impl_->merged == nullptr) {

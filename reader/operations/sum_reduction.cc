@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <type_traits>
 #include <utility>
@@ -130,6 +131,20 @@ struct SumReduction::Impl {
   ElementType element_type = ElementType::kUint16;
   ResultArray result;
   int64_t frames = 0;
+  std::shared_ptr<const std::vector<uint8_t>> good_pixels;
+
+  void ClearBadPixels() {
+    std::visit(
+        [this](auto& values) {
+          using Values = std::decay_t<decltype(values)>;
+          using Value = typename Values::value_type;
+          constexpr Value kNone = std::is_integral_v<Value> ? Value{0} : Value(NAN);
+          for (size_t p = 0; p < values.size(); ++p) {
+            if ((*good_pixels)[p] == 0) values[p] = kNone;
+          }
+        },
+        result.values);
+  }
 };
 
 SumReduction::SumReduction() : impl_(std::make_unique<Impl>()) {}
@@ -137,6 +152,8 @@ SumReduction::~SumReduction() = default;
 
 const ResultArray& SumReduction::result() const { return impl_->result; }
 int64_t SumReduction::frames_summed() const { return impl_->frames; }
+
+bool SumReduction::IsOrderFree() const { return IsInteger(impl_->element_type); }
 
 Status SumReduction::Begin(const PassPlan& plan) {
   const ElementType type = plan.shape.element_type;
@@ -146,6 +163,7 @@ Status SumReduction::Begin(const PassPlan& plan) {
   }
   impl_->element_type = type;
   impl_->frames = 0;
+  impl_->good_pixels = plan.good_pixels;
   impl_->result.shape = {plan.shape.signal.rows, plan.shape.signal.columns};
   const auto pixels = static_cast<size_t>(plan.shape.signal.pixel_count());
   if (IsInteger(type)) {
@@ -171,6 +189,7 @@ void SumReduction::Process(State& state, const Tile& tile) const {
 void SumReduction::Merge(State& state, const Partition&) {
   const auto& mine = static_cast<const SumState&>(state);
   mine.AddTo(impl_->result);
+  if (impl_->good_pixels) impl_->ClearBadPixels();
   impl_->frames += mine.frames;
 }
 

@@ -32,6 +32,7 @@ struct SyntheticOptions {
   bool calibrated = false;                    // all axes get coordinates
   bool complete = false;                      // every fact that NXem requires
   std::string name = "synthetic";
+  std::vector<uint32_t> pixel_mask{};  // empty: none
 };
 
 // Whole numbers that differ in n, y and x: 0 to 112 for 8-bit types, else 0 to 4092.
@@ -82,6 +83,7 @@ inline DatasetDescription SyntheticDescription(const SyntheticOptions& options,
   description.source_format = "synthetic";
   description.scan_shape_evidence = "given by the test";
   description.source_frames = options.shape.frame_count();
+  description.pixel_mask.values = options.pixel_mask;
   const std::string evidence = "invented for the test";
   const auto fact = [&](const char* path, Json value, const char* units = "") {
     description.facts.push_back(

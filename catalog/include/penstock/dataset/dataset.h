@@ -53,6 +53,8 @@ class Dataset {
 
   // Per frame in scan order: 0 valid, anything else not to be used.
   Result<std::vector<int32_t>> ReadImageKey() const;
+  // One per detector pixel, C order, bits as in PixelMask; empty where the dataset has none.
+  Result<std::vector<uint32_t>> ReadPixelMask() const;
   // [block][extent]
   Result<std::vector<std::vector<uint64_t>>> ReadExtentChecksums() const;
 

@@ -33,6 +33,7 @@ class MaskReduction final : public Reduction {
   // NaN in float64.
   const ResultArray& result() const;
 
+  bool IsOrderFree() const override;
   Status Begin(const PassPlan& plan) override;
   std::unique_ptr<State> MakeState() const override;
   void BeginPartition(State& state, const Partition& partition) const override;
@@ -55,6 +56,7 @@ class SumReduction final : public Reduction {
   const ResultArray& result() const;
   int64_t frames_summed() const;
 
+  bool IsOrderFree() const override;
   Status Begin(const PassPlan& plan) override;
   std::unique_ptr<State> MakeState() const override;
   void BeginPartition(State& state, const Partition& partition) const override;
@@ -80,6 +82,7 @@ class StatisticsReduction final : public Reduction {
   ResultArray StandardDeviation() const;
   int64_t frames_seen() const;
 
+  bool IsOrderFree() const override;
   Status Begin(const PassPlan& plan) override;
   std::unique_ptr<State> MakeState() const override;
   void BeginPartition(State& state, const Partition& partition) const override;
@@ -105,6 +108,7 @@ class CentreOfMassReduction final : public Reduction {
   // The weighted sum itself, as MaskReduction gives it.
   ResultArray Intensity() const;
 
+  bool IsOrderFree() const override;
   Status Begin(const PassPlan& plan) override;
   std::unique_ptr<State> MakeState() const override;
   void BeginPartition(State& state, const Partition& partition) const override;

@@ -7,11 +7,13 @@
 #ifndef PENSTOCK_READER_READER_H_
 #define PENSTOCK_READER_READER_H_
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stop_token>
 #include <string_view>
@@ -42,16 +44,18 @@ struct ReadOptions {
   // Holds every extent of a block against its checksum when it is touched for the first time by
   // this Reader. Without effect on a mount: there the cache daemon does.
   bool verify = true;
+  // Leaves out the detector pixels that the dataset's pixel_mask marks (PassPlan::good_pixels).
+  bool use_pixel_mask = true;
 };
 
 // What was done so far; `done` may be read during the callback only.
 struct PassProgress {
   int64_t partitions_done = 0;
   int64_t partition_count = 0;
-  int64_t frames_done = 0;  // in scan order of partitions, lost frames included
-  int64_t frame_count = 0;
+  int64_t frames_done = 0;  // lost frames included, those left out not
+  int64_t frame_count = 0;  // that will be done
   uint64_t bytes_done = 0;
-  Partition last;
+  Partition last;  // the one that was merged now
   // One per frame of the dataset: 1 where results are final (done and valid).
   std::span<const uint8_t> done;
 };
@@ -64,15 +68,25 @@ struct PassOptions {
   // Frames of one partition, rounded to whole tiles. Results of float data depend on it (in the
   // last digits), on nothing else here.
   size_t partition_bytes = size_t{64} << 20;
+  // One per frame in scan order, 0: leave it out (penstock/reader/region.h); empty: all frames.
+  // Blocks and runs of frames that nobody wants are not read.
+  std::vector<uint8_t> selection;
+  // Merge partitions as they are done also where the last digits of float results then differ from
+  // run to run.
+  bool fast_order = false;
   std::stop_token stop;
-  // After each partition, in order, one call at a time, from a worker's thread. Must not throw.
+  // No partition is begun after this moment: the reductions then hold a partial result.
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  // After each partition, one call at a time, from a worker's thread. Must not throw. In order of
+  // the scan, or, where the order makes no difference to the result (Reduction::IsOrderFree), those
+  // first that are in memory, then those on the local disk.
   std::function<void(const PassProgress&)> on_partition;
 };
 
 // How the bytes were read.
 struct PassSummary {
   uint64_t bytes = 0;  // of frames
-  int64_t frames = 0;
+  int64_t frames = 0;  // that were wanted
   int64_t frames_invalid = 0;
   int64_t partitions = 0;
   int64_t partitions_mapped = 0;
@@ -81,6 +95,7 @@ struct PassSummary {
   int64_t partitions_leased = 0;  // through a descriptor of the cache daemon
   int64_t extents_verified = 0;   // by this pass, of 4 MiB each
   int threads = 0;
+  bool complete = true;  // false: the deadline came first
   double seconds = 0;
 };
 
@@ -98,6 +113,7 @@ class Reader {
 
   // One pass over all frames for all reductions. Errors name the block file and the offset; after
   // an error or a stop (kCancelled) the reductions hold the partial result of the last callback.
+  // kInvalidArgument for a selection of another size than the scan.
   Result<PassSummary> Run(std::span<Reduction* const> reductions,
                           const PassOptions& options = {}) const;
 

@@ -4,7 +4,8 @@
 // A pass cuts the dataset into partitions (runs of frames of one block) and those into tiles (some
 // frames x some pixels) that fit the L2 cache. Workers take partitions; each brings its own State.
 // Partitions are merged strictly in order, so a result depends on neither the number of threads nor
-// their timing.
+// their timing. Only where all reductions of a pass are order-free (or the caller allows it) are
+// they merged as they are done.
 //
 //   class Brightest final : public Reduction {
 //     struct Mine final : State { uint16_t maximum = 0; };
@@ -22,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "penstock/base/result.h"
 #include "penstock/dataset/block_layout.h"
@@ -43,6 +45,9 @@ struct PassPlan {
   int64_t tile_pixels = 0;  // in every tile but the last ones of a frame; a multiple of 256
   int64_t partition_count = 0;
   int64_t partition_frames = 0;  // at most so many frames in one partition
+  // One per detector pixel: 0 where the dataset's pixel_mask says that it is not to be used. Null:
+  // all are good. Weights of other pixels count as 0; results per pixel are 0 there, or NaN.
+  std::shared_ptr<const std::vector<uint8_t>> good_pixels = {};
 };
 
 // Pixels [first_pixel, first_pixel + pixel_count) of frames [first_frame, first_frame +
@@ -78,6 +83,10 @@ class Reduction {
   };
 
   virtual ~Reduction() = default;
+
+  // True where partitions may be merged in any order without a difference to the result: values
+  // per frame, exact sums. May depend on what Begin was told.
+  virtual bool IsOrderFree() const { return false; }
 
   // Checks that the operation can work on this dataset, forgets earlier results and allocates the
   // new ones.

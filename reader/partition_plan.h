@@ -1,0 +1,30 @@
+// How a dataset is cut into the partitions of one pass.
+
+#ifndef PENSTOCK_READER_PARTITION_PLAN_H_
+#define PENSTOCK_READER_PARTITION_PLAN_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "penstock/dataset/dataset.h"
+#include "penstock/reader/reduction.h"
+
+namespace penstock {
+
+// A partition and what of it is read. Without a selection that is all of it, in one run.
+struct PlannedPartition {
+  Partition partition;
+  std::vector<FrameRange> runs;  // rising; frames between them are not read
+  int64_t selected = 0;          // frames
+};
+
+// Runs of `frames_each` frames of one block. `selection`: one per frame, 0: not wanted; empty: all
+// are. Partitions without a wanted frame are left out. Runs that are at most `bridged` frames apart
+// become one: reading a little more is quicker than another request.
+std::vector<PlannedPartition> PlanPartitions(const Dataset& dataset, int64_t frames_each,
+                                             std::span<const uint8_t> selection, int64_t bridged);
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_READER_PARTITION_PLAN_H_
