@@ -12,6 +12,7 @@
 #include <hwy/highway.h>
 
 #include "reader/kernels/kernels.h"
+#include "reader/kernels/over_tile-inl.h"
 #include "reader/kernels/scalar_kernels.h"
 #include "reader/kernels/unroll.h"
 
@@ -47,26 +48,6 @@ void MomentsF32(const FramePixels<float>& frames, const double* shift, double* s
 #else
 
 namespace hn = hwy::HWY_NAMESPACE;
-
-inline constexpr size_t kGroupFrames = 8;
-inline constexpr size_t kChunkPixels = 1024;
-
-// Calls kernel.Group<n>(first pixel, pixels, first frame) over the whole tile; n <= kGroupFrames.
-template <class Kernel, typename Pixel>
-HWY_INLINE void OverTile(const Kernel& kernel, const FramePixels<Pixel>& frames) {
-  for (size_t p = 0; p < frames.pixels; p += kChunkPixels) {
-    const size_t pixels = std::min(kChunkPixels, frames.pixels - p);
-    size_t f = 0;
-    for (; f + kGroupFrames <= frames.frames; f += kGroupFrames) {
-      kernel.template Group<kGroupFrames>(frames.first + f * frames.frame_stride + p,
-                                          frames.frame_stride, pixels, p);
-    }
-    for (; f < frames.frames; ++f) {
-      kernel.template Group<1>(frames.first + f * frames.frame_stride + p, frames.frame_stride,
-                               pixels, p);
-    }
-  }
-}
 
 // `x` as lanes of D, from memory.
 template <class D, typename Pixel>

@@ -73,6 +73,12 @@ void AddShiftedMoments(const FramePixels<uint32_t>& frames, const double* shift,
 void AddShiftedMoments(const FramePixels<float>& frames, const double* shift, double* sums,
                        double* squares);
 
+// minima[p] and maxima[p] take in pixel p of every frame. NaN is passed over.
+void TakeExtremes(const FramePixels<uint8_t>& frames, uint8_t* minima, uint8_t* maxima);
+void TakeExtremes(const FramePixels<uint16_t>& frames, uint16_t* minima, uint16_t* maxima);
+void TakeExtremes(const FramePixels<uint32_t>& frames, uint32_t* minima, uint32_t* maxima);
+void TakeExtremes(const FramePixels<float>& frames, float* minima, float* maxima);
+
 // Reads every byte and gives their exclusive or: what a pass costs that does nothing else.
 uint64_t LoadAndDiscard(const std::byte* bytes, size_t size);
 

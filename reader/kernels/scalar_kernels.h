@@ -75,6 +75,17 @@ void AddShiftedMoments(const FramePixels<Pixel>& frames, const double* shift, do
   }
 }
 
+template <typename Pixel>
+void TakeExtremes(const FramePixels<Pixel>& frames, Pixel* minima, Pixel* maxima) {
+  for (size_t f = 0; f < frames.frames; ++f) {
+    const Pixel* const frame = frames.first + f * frames.frame_stride;
+    for (size_t p = 0; p < frames.pixels; ++p) {
+      if (frame[p] < minima[p]) minima[p] = frame[p];
+      if (frame[p] > maxima[p]) maxima[p] = frame[p];
+    }
+  }
+}
+
 inline uint64_t LoadAndDiscard(const std::byte* bytes, size_t size) {
   uint64_t seen = 0;
   size_t at = 0;

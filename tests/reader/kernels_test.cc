@@ -218,6 +218,31 @@ TEST_P(KernelTest, SumsOverFramesAreExact) {
   }
 }
 
+TEST_P(KernelTest, ExtremesAreExact) {
+  for (const size_t pixels : {1, 15, 64, 1023, 1025, 5000}) {
+    for (const size_t frames : {1, 7, 8, 33}) {
+      const size_t size = frames * (pixels + kFrameGap);
+      const auto check = [&](const auto& data) {
+        using Pixel = typename std::decay_t<decltype(data)>::value_type;
+        const FramePixels<Pixel> run{data.data(), pixels + kFrameGap, frames, pixels};
+        std::vector<Pixel> low(pixels, Pixel(100)), high(pixels, Pixel(101));
+        auto low_expected = low;
+        auto high_expected = high;
+        TakeExtremes(run, low.data(), high.data());
+        scalar::TakeExtremes(run, low_expected.data(), high_expected.data());
+        EXPECT_EQ(low, low_expected);
+        EXPECT_EQ(high, high_expected);
+      };
+      check(RandomIntegers<uint8_t>(size, 0, 255, 31));
+      check(RandomIntegers<uint16_t>(size, 0, 65535, 32));
+      check(RandomIntegers<uint32_t>(size, 0, UINT32_MAX, 33));
+      auto floats = RandomFloats(size, 34);
+      for (size_t i = 0; i < floats.size(); i += 3) floats[i] = std::nanf("");
+      check(floats);
+    }
+  }
+}
+
 TEST_P(KernelTest, MomentsAreExactForCounts) {
   for (const size_t pixels : {1, 15, 64, 1023, 1025, 5000}) {
     for (const size_t frames : {1, 7, 8, 33}) {

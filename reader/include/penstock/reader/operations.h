@@ -94,6 +94,31 @@ class StatisticsReduction final : public Reduction {
   std::unique_ptr<Impl> impl_;
 };
 
+// The smallest and the largest value over all frames, pixel by pixel. NaN in the data is passed
+// over.
+class ExtremesReduction final : public Reduction {
+ public:
+  ExtremesReduction();
+  ~ExtremesReduction() override;
+
+  // (signal rows, signal columns), float64, which holds every integer of up to 32 bits; NaN without
+  // frames, and where the data has nothing but NaN.
+  ResultArray Minimum() const;
+  ResultArray Maximum() const;
+  int64_t frames_seen() const;
+
+  bool IsOrderFree() const override;
+  Status Begin(const PassPlan& plan) override;
+  std::unique_ptr<State> MakeState() const override;
+  void BeginPartition(State& state, const Partition& partition) const override;
+  void Process(State& state, const Tile& tile) const override;
+  void Merge(State& state, const Partition& partition) override;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
 // The centre of mass of every frame, in pixels from the centre of pixel (0, 0).
 class CentreOfMassReduction final : public Reduction {
  public:
