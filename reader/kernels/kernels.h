@@ -79,6 +79,24 @@ void TakeExtremes(const FramePixels<uint16_t>& frames, uint16_t* minima, uint16_
 void TakeExtremes(const FramePixels<uint32_t>& frames, uint32_t* minima, uint32_t* maxima);
 void TakeExtremes(const FramePixels<float>& frames, float* minima, float* maxima);
 
+// counts[v] += how many pixels have the value v. 256 or 65536 counts; the caller sees to it that
+// they can't overflow.
+void CountValues(const uint8_t* pixels, size_t count, uint32_t* counts);
+void CountValues(const uint16_t* pixels, size_t count, uint32_t* counts);
+
+// Bins of one width between two bounds, for float32 pixels.
+struct UniformBins {
+  size_t count = 0;
+  float low = 0;    // for a quick first guess at the bin ...
+  float scale = 0;  // ... bins per unit
+  // count + 1 values: pixel x is in bin b where edges[b] <= x < edges[b + 1]. Each is the smallest
+  // float32 that is not below the bound that is meant, so that the comparison is exact; the last
+  // one is the smallest above it, since the last bin takes its upper bound in.
+  const float* edges = nullptr;
+};
+// counts[0]: below, counts[1 + b]: bin b, counts[count + 1]: above, counts[count + 2]: NaN. Exact.
+void CountBins(const float* pixels, size_t count, const UniformBins& bins, uint32_t* counts);
+
 // Reads every byte and gives their exclusive or: what a pass costs that does nothing else.
 uint64_t LoadAndDiscard(const std::byte* bytes, size_t size);
 

@@ -4,6 +4,7 @@
 #ifndef PENSTOCK_READER_KERNELS_SCALAR_KERNELS_H_
 #define PENSTOCK_READER_KERNELS_SCALAR_KERNELS_H_
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -82,6 +83,33 @@ void TakeExtremes(const FramePixels<Pixel>& frames, Pixel* minima, Pixel* maxima
     for (size_t p = 0; p < frames.pixels; ++p) {
       if (frame[p] < minima[p]) minima[p] = frame[p];
       if (frame[p] > maxima[p]) maxima[p] = frame[p];
+    }
+  }
+}
+
+template <typename Pixel>
+void CountValues(const Pixel* pixels, size_t count, uint32_t* counts) {
+  for (size_t p = 0; p < count; ++p) ++counts[pixels[p]];
+}
+
+inline void CountBins(const float* pixels, size_t count, const UniformBins& bins,
+                      uint32_t* counts) {
+  for (size_t p = 0; p < count; ++p) {
+    const float x = pixels[p];
+    if (std::isnan(x)) {
+      ++counts[bins.count + 2];
+    } else if (x < bins.edges[0]) {
+      ++counts[0];
+    } else if (x >= bins.edges[bins.count]) {
+      ++counts[bins.count + 1];
+    } else {
+      // Rounding puts the guess at most a few bins aside.
+      const float guess = (x - bins.low) * bins.scale;
+      const auto most = static_cast<float>(bins.count - 1);
+      auto bin = static_cast<size_t>(guess < 0 ? 0.0f : guess > most ? most : guess);
+      while (x < bins.edges[bin]) --bin;
+      while (x >= bins.edges[bin + 1]) ++bin;
+      ++counts[1 + bin];
     }
   }
 }

@@ -243,6 +243,35 @@ TEST_P(KernelTest, ExtremesAreExact) {
   }
 }
 
+TEST_P(KernelTest, CountsAreExact) {
+  for (const size_t pixels : {0, 1, 31, 64, 2047, 2048, 5000, 70001}) {
+    for (const int highest : {3, 15, 16, 17, 255}) {
+      const auto check = [&](const auto& data, size_t values) {
+        std::vector<uint32_t> counts(values, 7), expected(values, 7);
+        CountValues(data.data(), pixels, counts.data());
+        scalar::CountValues(data.data(), pixels, expected.data());
+        EXPECT_EQ(counts, expected);
+      };
+      check(RandomIntegers<uint8_t>(pixels, 0, static_cast<uint8_t>(highest), 41), 256);
+      const auto base = static_cast<uint16_t>(65535 - highest);
+      check(RandomIntegers<uint16_t>(pixels, base, 65535, 42), 65536);
+      check(RandomIntegers<uint16_t>(pixels, 250, static_cast<uint16_t>(250 + highest), 43), 65536);
+    }
+    const auto floats = RandomFloats(pixels, 44);
+    for (const size_t count : {1, 10, 256, 9000}) {
+      std::vector<float> edges;
+      for (size_t b = 0; b <= count; ++b) {
+        edges.push_back(0.2f + 3.7f * static_cast<float>(b) / static_cast<float>(count));
+      }
+      const UniformBins bins{count, 0.2f, static_cast<float>(count) / 3.7f, edges.data()};
+      std::vector<uint32_t> counts(count + 3, 1), expected(count + 3, 1);
+      CountBins(floats.data(), pixels, bins, counts.data());
+      scalar::CountBins(floats.data(), pixels, bins, expected.data());
+      EXPECT_EQ(counts, expected);
+    }
+  }
+}
+
 TEST_P(KernelTest, MomentsAreExactForCounts) {
   for (const size_t pixels : {1, 15, 64, 1023, 1025, 5000}) {
     for (const size_t frames : {1, 7, 8, 33}) {

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "penstock/base/result.h"
@@ -116,6 +117,42 @@ class ExtremesReduction final : public Reduction {
 
  private:
   struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Bins of one width from low to high; the last one takes its upper bound in, as NumPy has it.
+struct HistogramBins {
+  int64_t count = 256;
+  double low = 0;
+  double high = 0;
+};
+
+// How often values occur, over all frames and the pixels of a region. Exact.
+class HistogramReduction final : public Reduction {
+ public:
+  // `region`: pixels with a weight other than 0 count; none: all. kInvalidArgument for bins that
+  // are none.
+  static Result<std::unique_ptr<HistogramReduction>> Create(const HistogramBins& bins,
+                                                            std::optional<Mask> region = {});
+  ~HistogramReduction() override;
+
+  ResultArray Edges() const;      // (bins + 1), float64
+  ResultArray BinCounts() const;  // (bins), int64
+  int64_t below() const;
+  int64_t above() const;
+  int64_t not_numbers() const;
+
+  bool IsOrderFree() const override;
+  Status Begin(const PassPlan& plan) override;
+  std::unique_ptr<State> MakeState() const override;
+  void BeginPartition(State& state, const Partition& partition) const override;
+  void Process(State& state, const Tile& tile) const override;
+  void Merge(State& state, const Partition& partition) override;
+
+ private:
+  struct Impl;
+  explicit HistogramReduction(std::unique_ptr<Impl> impl);
+  int64_t At(size_t place) const;
   std::unique_ptr<Impl> impl_;
 };
 
