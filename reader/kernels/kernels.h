@@ -97,6 +97,23 @@ struct UniformBins {
 // counts[0]: below, counts[1 + b]: bin b, counts[count + 1]: above, counts[count + 2]: NaN. Exact.
 void CountBins(const float* pixels, size_t count, const UniformBins& bins, uint32_t* counts);
 
+// Room for the sums of kBinFrames frames, which the caller keeps from call to call.
+inline constexpr size_t kBinFrames = 8;
+template <typename Narrow>
+struct BinTable {
+  Narrow* sums = nullptr;  // 2 * bins * kBinFrames values, of no meaning between calls
+  size_t bins = 0;
+};
+// totals[f * total_stride + bins[p]] += pixel p of frame f. Every entry of `bins` is below
+// table.bins. The caller sees to it that one bin gets at most 65537 pixels (16 bits: exact) or 4096
+// (float32: partial sums in float32) of this run.
+void AddToBins(const FramePixels<uint8_t>& frames, const uint32_t* bins,
+               const BinTable<uint32_t>& table, int64_t* totals, size_t total_stride);
+void AddToBins(const FramePixels<uint16_t>& frames, const uint32_t* bins,
+               const BinTable<uint32_t>& table, int64_t* totals, size_t total_stride);
+void AddToBins(const FramePixels<float>& frames, const uint32_t* bins, const BinTable<float>& table,
+               double* totals, size_t total_stride);
+
 // Reads every byte and gives their exclusive or: what a pass costs that does nothing else.
 uint64_t LoadAndDiscard(const std::byte* bytes, size_t size);
 

@@ -114,6 +114,16 @@ inline void CountBins(const float* pixels, size_t count, const UniformBins& bins
   }
 }
 
+template <typename Pixel, typename Total>
+void AddToBins(const FramePixels<Pixel>& frames, const uint32_t* bins, Total* totals,
+               size_t total_stride) {
+  for (size_t f = 0; f < frames.frames; ++f) {
+    const Pixel* const frame = frames.first + f * frames.frame_stride;
+    Total* const sums = totals + f * total_stride;
+    for (size_t p = 0; p < frames.pixels; ++p) sums[bins[p]] += static_cast<Total>(frame[p]);
+  }
+}
+
 inline uint64_t LoadAndDiscard(const std::byte* bytes, size_t size) {
   uint64_t seen = 0;
   size_t at = 0;

@@ -1,0 +1,169 @@
+// Sums of pixels by bin, for eight frames at once: their pixels are transposed in registers, so
+// that one vector holds the same pixel of eight frames, and goes to its bin as a whole. Two tables
+// take turns, because neighbours often share a bin and would wait for each other's store.
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "reader/kernels/bin_sums.cc"
+#include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "reader/kernels/kernels.h"
+#include "reader/kernels/scalar_kernels.h"
+#include "reader/kernels/unroll.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace penstock::kernels {
+namespace HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_SCALAR
+
+template <typename Pixel, typename Narrow, typename Total>
+void Bin(const FramePixels<Pixel>& frames, const uint32_t* bins, const BinTable<Narrow>&,
+         Total* totals, size_t total_stride) {
+  scalar::AddToBins(frames, bins, totals, total_stride);
+}
+
+#else
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Vectors of 4 or 8 lanes of 32 bits, whatever the machine has beyond that.
+template <typename T>
+using Tag = hn::CappedTag<T, kBinFrames>;
+
+// Rows of pixels to columns, in blocks of 4 x 4 within each 128-bit block.
+template <class D, class V>
+HWY_INLINE void TransposeBlocks(D d, V* row) {
+  const hn::RepartitionToWide<D> d_wide;
+  const auto low01 = hn::BitCast(d_wide, hn::InterleaveLower(d, row[0], row[1]));
+  const auto low23 = hn::BitCast(d_wide, hn::InterleaveLower(d, row[2], row[3]));
+  const auto high01 = hn::BitCast(d_wide, hn::InterleaveUpper(d, row[0], row[1]));
+  const auto high23 = hn::BitCast(d_wide, hn::InterleaveUpper(d, row[2], row[3]));
+  row[0] = hn::BitCast(d, hn::InterleaveLower(d_wide, low01, low23));
+  row[1] = hn::BitCast(d, hn::InterleaveUpper(d_wide, low01, low23));
+  row[2] = hn::BitCast(d, hn::InterleaveLower(d_wide, high01, high23));
+  row[3] = hn::BitCast(d, hn::InterleaveUpper(d_wide, high01, high23));
+}
+
+template <typename Pixel, class D>
+HWY_INLINE hn::Vec<D> LoadPixels(D d, const Pixel* from) {
+  if constexpr (std::is_same_v<Pixel, hn::TFromD<D> >) {
+    return hn::LoadU(d, from);
+  } else {
+    const hn::Rebind<Pixel, D> d_pixel;
+    return hn::PromoteTo(d, hn::LoadU(d_pixel, from));
+  }
+}
+
+template <class D, typename Narrow>
+HWY_INLINE void AddAt(D d, hn::Vec<D> column, Narrow* at) {
+  hn::StoreU(hn::Add(hn::LoadU(d, at), column), d, at);
+}
+
+constexpr size_t kAheadBytes = 512;
+
+template <typename Pixel, typename Narrow, typename Total>
+HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixels,
+                                 const uint32_t* bins, const BinTable<Narrow>& table, Total* totals,
+                                 size_t total_stride) {
+  constexpr Tag<Narrow> d;
+  constexpr size_t kLanes = hn::MaxLanes(d);
+  static_assert(kLanes == 4 || kLanes == 8);
+  Narrow* const even = table.sums;
+  Narrow* const odd = table.sums + table.bins * kBinFrames;
+  std::fill_n(even, 2 * table.bins * kBinFrames, Narrow{0});
+  size_t p = 0;
+  for (; p + kLanes <= pixels; p += kLanes) {
+    // With 4 lanes the frames come in two halves.
+    for (size_t half = 0; half < kBinFrames; half += kLanes) {
+      hn::Vec<decltype(d)> row[kLanes];
+      PENSTOCK_UNROLL
+      for (size_t f = 0; f < kLanes; ++f) {
+        const Pixel* const from = first + (half + f) * stride + p;
+        hwy::Prefetch(from + kAheadBytes / sizeof(Pixel));
+        row[f] = LoadPixels(d, from);
+      }
+      PENSTOCK_UNROLL
+      for (size_t f = 0; f < kLanes; f += 4) TransposeBlocks(d, row + f);
+      PENSTOCK_UNROLL
+      for (size_t j = 0; j < 4; ++j) {
+        Narrow* const sums = (j % 2 == 0 ? even : odd) + half;
+        if constexpr (kLanes == 4) {
+          AddAt(d, row[j], sums + bins[p + j] * kBinFrames);
+        } else {
+          AddAt(d, hn::ConcatLowerLower(d, row[4 + j], row[j]), sums + bins[p + j] * kBinFrames);
+          AddAt(d, hn::ConcatUpperUpper(d, row[4 + j], row[j]),
+                sums + bins[p + 4 + j] * kBinFrames);
+        }
+      }
+    }
+  }
+  for (size_t bin = 0; bin < table.bins; ++bin) {
+    for (size_t f = 0; f < kBinFrames; ++f) {
+      const size_t at = bin * kBinFrames + f;
+      totals[f * total_stride + bin] += static_cast<Total>(even[at]) + static_cast<Total>(odd[at]);
+    }
+  }
+  scalar::AddToBins(FramePixels<Pixel>{first + p, stride, kBinFrames, pixels - p}, bins + p, totals,
+                    total_stride);
+}
+
+template <typename Pixel, typename Narrow, typename Total>
+void Bin(const FramePixels<Pixel>& frames, const uint32_t* bins, const BinTable<Narrow>& table,
+         Total* totals, size_t total_stride) {
+  size_t f = 0;
+  for (; f + kBinFrames <= frames.frames; f += kBinFrames) {
+    BinEightFrames(frames.first + f * frames.frame_stride, frames.frame_stride, frames.pixels, bins,
+                   table, totals + f * total_stride, total_stride);
+  }
+  scalar::AddToBins(FramePixels<Pixel>{frames.first + f * frames.frame_stride, frames.frame_stride,
+                                       frames.frames - f, frames.pixels},
+                    bins, totals + f * total_stride, total_stride);
+}
+
+#endif  // HWY_TARGET == HWY_SCALAR
+
+void BinU8(const FramePixels<uint8_t>& frames, const uint32_t* bins,
+           const BinTable<uint32_t>& table, int64_t* totals, size_t total_stride) {
+  Bin(frames, bins, table, totals, total_stride);
+}
+void BinU16(const FramePixels<uint16_t>& frames, const uint32_t* bins,
+            const BinTable<uint32_t>& table, int64_t* totals, size_t total_stride) {
+  Bin(frames, bins, table, totals, total_stride);
+}
+void BinF32(const FramePixels<float>& frames, const uint32_t* bins, const BinTable<float>& table,
+            double* totals, size_t total_stride) {
+  Bin(frames, bins, table, totals, total_stride);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace penstock::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace penstock::kernels {
+
+HWY_EXPORT(BinU8);
+HWY_EXPORT(BinU16);
+HWY_EXPORT(BinF32);
+
+void AddToBins(const FramePixels<uint8_t>& frames, const uint32_t* bins,
+               const BinTable<uint32_t>& table, int64_t* totals, size_t total_stride) {
+  HWY_DYNAMIC_DISPATCH(BinU8)(frames, bins, table, totals, total_stride);
+}
+void AddToBins(const FramePixels<uint16_t>& frames, const uint32_t* bins,
+               const BinTable<uint32_t>& table, int64_t* totals, size_t total_stride) {
+  HWY_DYNAMIC_DISPATCH(BinU16)(frames, bins, table, totals, total_stride);
+}
+void AddToBins(const FramePixels<float>& frames, const uint32_t* bins, const BinTable<float>& table,
+               double* totals, size_t total_stride) {
+  HWY_DYNAMIC_DISPATCH(BinF32)(frames, bins, table, totals, total_stride);
+}
+
+}  // namespace penstock::kernels
+#endif  // HWY_ONCE
