@@ -1,25 +1,25 @@
-// What the commands apply, com and stat have in common: one pass with some operations, a display
-// while it runs, files and a summary at the end.
+// What the commands apply, com, stat and radial have in common: one pass with some operations, a
+// display while it runs, files and a summary at the end.
 
 #ifndef PENSTOCK_TOOLS_APPLY_JOB_H_
 #define PENSTOCK_TOOLS_APPLY_JOB_H_
 
 #include <stop_token>
 #include <string>
-#include <vector>
 
 #include "penstock/base/result.h"
+#include "tools/penstock/applied_operations.h"
 #include "tools/penstock/commands.h"
 
 namespace penstock::tools {
 
 struct ApplyOptions {
   std::string dataset;
-  std::vector<std::string> masks;
-  bool centre_of_mass = false;
-  std::string selection = "full";  // of the centre of mass
-  bool sum = false;
-  bool statistics = false;
+  OperationOptions operations;
+  std::string region;           // of the scan, as ParseRegion takes it; "": all frames
+  bool all_pixels = false;      // also those that the pixel mask marks
+  double deadline_seconds = 0;  // 0: none
+  bool fast_order = false;
   // NAME.npy for a single result, otherwise a folder or the beginning of all file names.
   std::string out;
   int threads = 0;
@@ -31,7 +31,7 @@ struct ApplyOptions {
   bool no_pictures = false;
 };
 
-// The options that the three commands share.
+// The options that the commands share.
 void AddPassOptions(CLI::App& command, ApplyOptions& options);
 
 // Runs the pass, writes the files, prints the summary.

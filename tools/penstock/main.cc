@@ -60,6 +60,7 @@ void GroupCommands(CLI::App& app) {
       {"evict", "Local replicas"},
       {"apply", "Processing"},
       {"com", "Processing"},
+      {"radial", "Processing"},
       {"stat", "Processing"},
       {"pick", "Processing"},
   };
