@@ -86,3 +86,31 @@ def test_wrong_use_is_told(penstock, dataset, tmp_path, options):
     done = penstock("apply", dataset, "--sum", *options, "--out", tmp_path / "r", status=None)
     assert done.returncode not in (0, None) and done.stderr.strip()
     assert not list(tmp_path.iterdir())
+
+
+def test_the_field_of_centres_is_turned_and_integrated(penstock, tmp_path):
+    """Bright disks that atoms pull aside, on a detector that is turned by 25 degrees."""
+    scan, sig = (20, 24), (32, 32)
+    rows, columns = np.mgrid[:scan[0], :scan[1]].astype(float)
+    y, x = np.zeros(scan), np.zeros(scan)
+    for r, c in [(6, 7), (13, 16)]:
+        well = 2.5 * np.exp(-((rows - r) ** 2 + (columns - c) ** 2) / 8)
+        y -= well * (rows - r)
+        x -= well * (columns - c)
+    turn = np.deg2rad(-25)
+    dx, dy = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
+    j, i = np.mgrid[:sig[0], :sig[1]]
+    disks = np.hypot(j - (16 + dy)[..., None, None], i - (16 + dx)[..., None, None])
+    data = (1000 / (1 + np.exp((disks - 7) * 2))).astype(np.uint16)
+    np.save(tmp_path / "scan.npy", data)
+    penstock("ingest", tmp_path / "scan.npy", "--to", tmp_path / "scan")
+    done = penstock("com", tmp_path / "scan", "--correct", "auto", "--integrate", "--json", "--out", tmp_path / "r")
+    facts = json.loads(done.stdout.splitlines()[-1])["facts"]
+    assert abs(float(facts["rotation"].split()[0]) - 25) < 2 and "flipped" not in facts["rotation"]
+    field_rows, field_columns = np.load(tmp_path / "r_field_rows.npy"), np.load(tmp_path / "r_field_columns.npy")
+    assert np.corrcoef(field_rows.ravel(), y.ravel())[0, 1] > 0.98
+    assert np.corrcoef(field_columns.ravel(), x.ravel())[0, 1] > 0.98
+    potential = np.load(tmp_path / "r_integrated.npy")
+    assert np.unravel_index(potential.argmax(), scan) in [(6, 7), (13, 16)]
+    penstock("com", tmp_path / "scan", "--correct", "25", "--out", tmp_path / "s")
+    assert np.abs(np.load(tmp_path / "s_field_curl.npy")).max() < np.abs(np.load(tmp_path / "s_field_divergence.npy")).max() / 3

@@ -10,6 +10,7 @@
 
 #include "penstock/reader/operations.h"
 #include "penstock/reader/radial.h"
+#include "penstock/reader/vector_field.h"
 
 namespace penstock::tools {
 
@@ -48,10 +49,19 @@ class AppliedMasks final : public AppliedOperation {
   std::unique_ptr<MaskReduction> masks_;
 };
 
+// How centres of mass become a field over the scan.
+struct FieldOptions {
+  bool estimate = false;
+  std::optional<FieldCorrection> correction;
+  bool integrate = false;
+
+  bool wanted() const { return estimate || correction || integrate; }
+};
+
 class AppliedCentre final : public AppliedOperation {
  public:
-  explicit AppliedCentre(std::unique_ptr<CentreOfMassReduction> centre)
-      : centre_(std::move(centre)) {}
+  AppliedCentre(std::unique_ptr<CentreOfMassReduction> centre, const FieldOptions& field)
+      : centre_(std::move(centre)), field_(field) {}
 
   Reduction& reduction() override { return *centre_; }
 
@@ -64,9 +74,12 @@ class AppliedCentre final : public AppliedOperation {
         outputs.Vectors("com", rows, columns, "centre of mass about its mean"));
     PENSTOCK_RETURN_IF_ERROR(
         outputs.Picture("com_rows", rows.shape, rows.doubles(), {"centre of mass, row"}));
-    return outputs.Picture("com_columns", columns.shape, columns.doubles(),
-                           {"centre of mass, column"});
+    PENSTOCK_RETURN_IF_ERROR(outputs.Picture("com_columns", columns.shape, columns.doubles(),
+                                             {"centre of mass, column"}));
+    return field_.wanted() ? WriteField(rows, columns, outputs) : Status::Ok();
   }
+
+  std::vector<std::pair<std::string, std::string>> Facts() const override { return facts_; }
 
   std::optional<LiveImage> Live() const override {
     const ResultArray intensity = centre_->Intensity();
@@ -74,7 +87,42 @@ class AppliedCentre final : public AppliedOperation {
   }
 
  private:
+  // The field in the axes of the scan, and what follows from it.
+  Status WriteField(const ResultArray& rows, const ResultArray& columns,
+                    ResultOutputs& outputs) const {
+    PENSTOCK_ASSIGN_OR_RETURN(VectorField field, FieldOfCentres(rows, columns));
+    FieldCorrection correction = field_.correction.value_or(FieldCorrection());
+    if (field_.estimate) {
+      PENSTOCK_ASSIGN_OR_RETURN(const EstimatedCorrection estimated, EstimateCorrection(field));
+      correction = estimated.correction;
+      facts_.emplace_back("remaining curl", fmt::format("{:.3g}", estimated.remaining_curl));
+    }
+    facts_.emplace_back("rotation", fmt::format("{:.2f} degrees{}", correction.rotation_degrees,
+                                                correction.flip ? ", flipped" : ""));
+    field = Correct(std::move(field), correction);
+    const ResultArray along_rows{rows.shape, field.along_rows};
+    const ResultArray along_columns{rows.shape, field.along_columns};
+    PENSTOCK_RETURN_IF_ERROR(outputs.Array("field_rows", along_rows));
+    PENSTOCK_RETURN_IF_ERROR(outputs.Array("field_columns", along_columns));
+    PENSTOCK_RETURN_IF_ERROR(
+        outputs.Vectors("field", along_rows, along_columns, "deflection over the scan"));
+    PENSTOCK_RETURN_IF_ERROR(
+        WriteScan(outputs, "field_divergence", Divergence(field), "divergence of the deflection"));
+    PENSTOCK_RETURN_IF_ERROR(
+        WriteScan(outputs, "field_curl", Curl(field), "curl of the deflection"));
+    if (!field_.integrate) return Status::Ok();
+    return WriteScan(outputs, "integrated", Integrate(field), "integrated centre of mass");
+  }
+
+  static Status WriteScan(ResultOutputs& outputs, const std::string& name, const ResultArray& array,
+                          const std::string& title) {
+    PENSTOCK_RETURN_IF_ERROR(outputs.Array(name, array));
+    return outputs.Picture(name, array.shape, array.doubles(), {title});
+  }
+
   std::unique_ptr<CentreOfMassReduction> centre_;
+  FieldOptions field_;
+  mutable std::vector<std::pair<std::string, std::string>> facts_;
 };
 
 // An image over the detector, in logarithmic grey.
@@ -231,6 +279,31 @@ Result<std::optional<Mask>> ParseSelection(const std::string& option, const std:
   return std::optional<Mask>(std::move(masks.front()));
 }
 
+Result<FieldOptions> ParseField(const OperationOptions& options) {
+  FieldOptions field;
+  field.integrate = options.integrate;
+  if (options.correction.empty()) return field;
+  if (options.correction == "auto") {
+    field.estimate = true;
+    return field;
+  }
+  std::string_view text = options.correction;
+  FieldCorrection correction;
+  if (text.ends_with(",flip")) {
+    correction.flip = true;
+    text.remove_suffix(5);
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(const auto degrees,
+                            ParseNumbers("--correct", text, "auto, DEGREES or DEGREES,flip"));
+  if (degrees.size() != 1 || !std::isfinite(degrees[0])) {
+    return Error::InvalidArgument(fmt::format("--correct {}", options.correction))
+        .Expected("auto, DEGREES or DEGREES,flip");
+  }
+  correction.rotation_degrees = degrees[0];
+  field.correction = correction;
+  return field;
+}
+
 Result<std::unique_ptr<AppliedOperation>> MakeHistogram(const OperationOptions& options,
                                                         SignalShape signal) {
   const std::string expected = "BINS,LOW,HIGH";
@@ -289,7 +362,8 @@ Result<std::vector<std::unique_ptr<AppliedOperation>>> MakeOperations(
                               ParseSelection("the centre of mass", options.selection, signal));
     PENSTOCK_ASSIGN_OR_RETURN(
         auto centre, CentreOfMassReduction::Create(selection ? *selection : FullMask(signal)));
-    operations.push_back(std::make_unique<AppliedCentre>(std::move(centre)));
+    PENSTOCK_ASSIGN_OR_RETURN(const FieldOptions field, ParseField(options));
+    operations.push_back(std::make_unique<AppliedCentre>(std::move(centre), field));
   }
   if (!options.radial.empty()) {
     PENSTOCK_ASSIGN_OR_RETURN(auto radial, MakeRadial(options, signal));

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "penstock/base/result.h"
@@ -22,6 +23,8 @@ struct OperationOptions {
   std::vector<std::string> masks;
   bool centre_of_mass = false;
   std::string selection = "full";  // of the centre of mass
+  std::string correction;          // "auto", "DEGREES" or "DEGREES,flip"; "": as on the detector
+  bool integrate = false;
   bool sum = false;
   bool statistics = false;
   bool extremes = false;
@@ -41,6 +44,8 @@ class AppliedOperation {
   // True where its result is one array.
   virtual bool is_single() const { return false; }
   virtual Status Write(ResultOutputs& outputs) const = 0;
+  // What there is to say about the result beyond its files, for the summary.
+  virtual std::vector<std::pair<std::string, std::string>> Facts() const { return {}; }
   // An image that is worth looking at while the pass runs. `over_scan`: one value per frame, in
   // scan order, so that frames which are not done can be left blank.
   struct LiveImage {

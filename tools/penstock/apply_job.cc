@@ -40,7 +40,7 @@ void DrawLive(const Operations& operations, const PassProgress& progress, LivePr
 }
 
 void PrintSummary(const ApplyOptions& options, const PassSummary& summary,
-                  const std::vector<std::string>& written) {
+                  const Operations& operations, const std::vector<std::string>& written) {
   if (options.json) {
     const double gibibytes = static_cast<double>(summary.bytes) / (1 << 30);
     nlohmann::ordered_json line = {
@@ -62,6 +62,9 @@ void PrintSummary(const ApplyOptions& options, const PassSummary& summary,
           {"leased", summary.partitions_leased}}},
         {"extents_verified", summary.extents_verified},
         {"outputs", written}};
+    for (const auto& operation : operations) {
+      for (const auto& [name, value] : operation->Facts()) line["facts"][name] = value;
+    }
     std::puts(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return;
   }
@@ -73,6 +76,9 @@ void PrintSummary(const ApplyOptions& options, const PassSummary& summary,
                summary.frames_invalid);
   }
   if (!summary.complete) fmt::print("the deadline came first: the results are partial\n");
+  for (const auto& operation : operations) {
+    for (const auto& [name, value] : operation->Facts()) fmt::print("{}: {}\n", name, value);
+  }
   for (const std::string& path : written) fmt::print("{}\n", path);
 }
 
@@ -155,7 +161,7 @@ Status RunApply(const ApplyOptions& options, std::stop_token stop) {
   for (const auto& operation : operations) {
     PENSTOCK_RETURN_IF_ERROR(operation->Write(outputs));
   }
-  PrintSummary(options, *summary, outputs.written());
+  PrintSummary(options, *summary, operations, outputs.written());
   return Status::Ok();
 }
 

@@ -23,6 +23,14 @@ void AddHistogramOptions(CLI::App& command, ApplyOptions& options) {
                      "the pixels that --histogram counts, written like a mask");
 }
 
+void AddFieldOptions(CLI::App& command, ApplyOptions& options) {
+  command.add_option("--correct", options.operations.correction,
+                     "turn the centres of mass from the detector's axes to those of the scan: "
+                     "DEGREES, DEGREES,flip, or auto: by the least curl");
+  command.add_flag("--integrate", options.operations.integrate,
+                   "integrate them over the scan, too (iCoM, iDPC)");
+}
+
 void AddRingOptions(CLI::App& command, ApplyOptions& options) {
   command.add_option("--rings", options.operations.rings, "rings of equal width")
       ->capture_default_str();
@@ -49,6 +57,7 @@ void AddApply(CLI::App& app, CommandContext& context) {
   command->add_flag("--com", options->operations.centre_of_mass, "centre of mass of every frame");
   command->add_option("--com-selection", options->operations.selection,
                       "the pixels that count for --com, written like a mask");
+  AddFieldOptions(*command, *options);
   command->add_flag("--sum", options->operations.sum, "sum over all frames");
   command->add_flag("--std", options->operations.statistics,
                     "mean and standard deviation over all frames");
@@ -66,6 +75,7 @@ void AddCom(CLI::App& app, CommandContext& context) {
   auto options = std::make_shared<ApplyOptions>();
   options->operations.centre_of_mass = true;
   AddPassOptions(*command, *options);
+  AddFieldOptions(*command, *options);
   command->add_option("--mask", options->operations.selection,
                       "the pixels that count, written like a mask");
   Finish(*command, std::move(options), context);
