@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 from conftest import _binary
-from corruption import OUTCOMES, ROWS, Masters, Penstock, Rclone, run_rows
+from corruption import OUTCOMES, ROWS, Masters, Penstock, Rclone, Row, run_rows
 
 WHERE = {"block": "cache: a complete block", "part": "cache: a part of a block",
          "file": "cache: a file that is no block", "stored": "store: a block, nothing cached",
@@ -30,6 +30,25 @@ penstock.binary = _binary()
 
 def counted(outcomes):
     return ", ".join(f"{outcome} {outcomes[outcome]}" for outcome in OUTCOMES if outcomes[outcome])
+
+
+def together(found):
+    """Rows that differ in the kind of damage alone, as one."""
+    groups = {}
+    for row, ours, theirs in zip(ROWS, found["penstock"], found["rclone"]):
+        group = groups.setdefault((row.where, row.when, row.expected), (
+            [], collections.Counter(), collections.Counter()))
+        group[0].append(row.damage)
+        group[1].update(ours)
+        group[2].update(theirs)
+    for (where, when, expected), (damages, ours, theirs) in groups.items():
+        yield Row(where, damages, when, expected), ours, theirs
+
+
+def table(rows):
+    return ["| where | damage | daemon | expected | penstock | rclone |", "|---|---|---|---|---|---|"] + [
+        f"| {WHERE.get(row.where, 'store: `' + row.where + '`')} | {', '.join(row.damage)} | {row.when} | "
+        f"{row.expected} | {counted(ours)} | {counted(theirs) or '-'} |" for row, ours, theirs in rows]
 
 
 def main():
@@ -61,19 +80,18 @@ def main():
                 shutil.rmtree(place)
             print(f"round {number + 1} done", flush=True)
 
-    unexpected = 0
-    lines = ["| where | damage | daemon | expected | penstock | rclone |", "|---|---|---|---|---|---|"]
-    for row, ours, theirs in zip(ROWS, found["penstock"], found["rclone"]):
-        unexpected += sum(ours.values()) - ours[row.expected]
-        lines.append(f"| {WHERE.get(row.where, 'store: `' + row.where + '`')} | {row.damage} | "
-                     f"{row.when} | {row.expected} | {counted(ours)} | {counted(theirs) or '-'} |")
+    unexpected = sum(ours[outcome] for row, ours in zip(ROWS, found["penstock"])
+                     for outcome in ours if outcome != row.expected)
+    lines = table((row._replace(damage=[row.damage]), ours, theirs)
+                  for row, ours, theirs in zip(ROWS, found["penstock"], found["rclone"]))
+    grouped = table(together(found))
+    totals = []
     for name, rows in found.items():
         if sum(map(lambda row: sum(row.values()), rows)):
-            lines.append("")
-            lines.append(f"{name}: {counted(sum(rows, collections.Counter()))}")
-    print("\n".join(lines))
+            totals += ["", f"{name}: {counted(sum(rows, collections.Counter()))}"]
+    print("\n".join(lines + totals))
     if arguments.markdown:
-        arguments.markdown.write_text("\n".join(lines) + "\n")
+        arguments.markdown.write_text("\n".join(grouped + totals) + "\n")
     print(f"corruption-matrix: {unexpected} outcomes of penstock other than expected")
     return 1 if unexpected else 0
 
