@@ -71,7 +71,7 @@ def test_damaged_state(penstock, tmp_path):
         penstock("evict", point)
         penstock("warm", point)
         mount.stop()
-        for row in STATE_ROWS if ALL else STATE_ROWS[:25:6] + STATE_ROWS[26::2]:
+        for row in STATE_ROWS if ALL else STATE_ROWS[:25:8] + STATE_ROWS[26::2]:
             paths = sorted(cache.glob(row.file))
             if not paths:  # RocksDB has a table only after it was opened twice
                 mount.start()
