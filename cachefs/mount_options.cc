@@ -15,6 +15,7 @@
 
 #include "cachefs/daemon/known_store.h"
 #include "cachefs/peers/peers.h"
+#include "penstock/base/file.h"
 #include "penstock/cachefs/mount.h"
 
 namespace penstock::cachefs {
@@ -93,6 +94,35 @@ Status CheckStore(const MountOptions& options, MountOptions& checked) {
   return {};
 }
 
+// An empty directory. With the errno ENOTCONN: a mount whose daemon is gone, or goes at this
+// moment.
+Result<std::filesystem::path> CheckEmptyDirectory(const std::filesystem::path& named,
+                                                  const std::filesystem::path& mountpoint) {
+  const auto failed = [&](int number, const char* what) {
+    return Error::FromErrno(number, what).In(mountpoint.string());
+  };
+  // Not by stat, which the kernel may answer from what it remembers.
+  const FileDescriptor opened(open(named.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!opened.valid() && errno == ENOTCONN) return failed(errno, "cannot open");
+  std::error_code failure;
+  const std::filesystem::path canonical = std::filesystem::canonical(named, failure);
+  if (failure) {
+    return failed(failure.value(), "the mountpoint cannot be reached")
+        .Advice("create the directory first");
+  }
+  if (!std::filesystem::is_directory(canonical, failure)) {
+    if (failure) return failed(failure.value(), "cannot look at the mountpoint");
+    return Error::InvalidArgument("the mountpoint is not a directory").In(mountpoint.string());
+  }
+  if (!std::filesystem::is_empty(canonical, failure)) {
+    if (failure) return failed(failure.value(), "cannot list");
+    return Error::InvalidArgument("the mountpoint is not empty")
+        .In(mountpoint.string())
+        .Advice("what lies there would be hidden; name an empty directory");
+  }
+  return canonical;
+}
+
 Result<std::filesystem::path> CheckMountpoint(const std::filesystem::path& mountpoint,
                                               bool replace) {
   std::error_code failure;
@@ -107,29 +137,12 @@ Result<std::filesystem::path> CheckMountpoint(const std::filesystem::path& mount
     return Error::FromErrno(failure.value(), "the mountpoint cannot be reached")
         .In(mountpoint.string());
   }
-  // Not by stat, which the kernel may answer from what it remembers.
-  const int opened = open(named.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool dead = opened < 0 && errno == ENOTCONN;
-  if (opened >= 0) close(opened);
-  if (dead && IsAbandonedMount(named)) PENSTOCK_RETURN_IF_ERROR(ClearAbandonedMount(named));
-  const std::filesystem::path canonical = std::filesystem::canonical(named, failure);
-  if (failure) {
-    return Error::FromErrno(failure.value(), "the mountpoint cannot be reached")
-        .In(mountpoint.string())
-        .Advice("create the directory first");
+  auto checked = CheckEmptyDirectory(named, mountpoint);
+  if (checked.ok() || checked.error().system_errno() != ENOTCONN || !IsAbandonedMount(named)) {
+    return checked;
   }
-  if (!std::filesystem::is_directory(canonical, failure)) {
-    return Error::InvalidArgument("the mountpoint is not a directory").In(mountpoint.string());
-  }
-  if (!std::filesystem::is_empty(canonical, failure)) {
-    if (failure) {
-      return Error::FromErrno(failure.value(), "cannot list").In(mountpoint.string());
-    }
-    return Error::InvalidArgument("the mountpoint is not empty")
-        .In(mountpoint.string())
-        .Advice("what lies there would be hidden; name an empty directory");
-  }
-  return canonical;
+  PENSTOCK_RETURN_IF_ERROR(ClearAbandonedMount(named));
+  return CheckEmptyDirectory(named, mountpoint);
 }
 
 }  // namespace
