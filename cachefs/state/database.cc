@@ -2,10 +2,13 @@
 
 #include <rocksdb/env.h>
 #include <rocksdb/options.h>
+#include <rocksdb/utilities/stackable_db.h>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <cstdarg>
 #include <cstdio>
+#include <mutex>
 #include <system_error>
 
 namespace penstock::cachefs {
@@ -24,6 +27,59 @@ class DaemonLog final : public rocksdb::Logger {
     std::vsnprintf(line, sizeof line, format, arguments);
     spdlog::warn("cache database: {}", line);
   }
+};
+
+// Writes one after another, and none after one that failed until RocksDB has resumed. RocksDB stops
+// itself after a failure, but a moment later: a write in between reaches the broken log, which
+// builds with assertions answer by aborting the process.
+class CarefulDatabase final : public rocksdb::StackableDB {
+ public:
+  using StackableDB::Delete;
+  using StackableDB::DeleteRange;
+  using StackableDB::Put;
+  using StackableDB::StackableDB;
+
+  rocksdb::Status Put(const rocksdb::WriteOptions& options, rocksdb::ColumnFamilyHandle* family,
+                      const rocksdb::Slice& key, const rocksdb::Slice& value) override {
+    return Carefully([&] { return StackableDB::Put(options, family, key, value); });
+  }
+  rocksdb::Status Delete(const rocksdb::WriteOptions& options, rocksdb::ColumnFamilyHandle* family,
+                         const rocksdb::Slice& key) override {
+    return Carefully([&] { return StackableDB::Delete(options, family, key); });
+  }
+  rocksdb::Status DeleteRange(const rocksdb::WriteOptions& options,
+                              rocksdb::ColumnFamilyHandle* family, const rocksdb::Slice& first,
+                              const rocksdb::Slice& end) override {
+    return Carefully([&] { return StackableDB::DeleteRange(options, family, first, end); });
+  }
+  rocksdb::Status Write(const rocksdb::WriteOptions& options, rocksdb::WriteBatch* batch) override {
+    return Carefully([&] { return StackableDB::Write(options, batch); });
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds kPause{1};
+
+  template <typename Call>
+  rocksdb::Status Carefully(Call&& call) {
+    const std::lock_guard lock(mutex_);
+    if (!failure_.ok()) {
+      if (Clock::now() < next_attempt_) return failure_;
+      next_attempt_ = Clock::now() + kPause;
+      if (const rocksdb::Status resumed = Resume(); !resumed.ok()) return resumed;
+      failure_ = rocksdb::Status::OK();
+    }
+    const rocksdb::Status done = call();
+    if (!done.ok()) {
+      failure_ = done;
+      next_attempt_ = Clock::now() + kPause;
+    }
+    return done;
+  }
+
+  std::mutex mutex_;
+  rocksdb::Status failure_;
+  Clock::time_point next_attempt_;
 };
 
 rocksdb::Options MakeOptions() {
@@ -56,7 +112,7 @@ Result<std::unique_ptr<rocksdb::DB>> OpenDatabase(const std::filesystem::path& d
     opened = rocksdb::DB::Open(MakeOptions(), directory.string(), &database);
   }
   if (!opened.ok()) return DatabaseFailure(directory, opened);
-  return std::unique_ptr<rocksdb::DB>(database);
+  return std::unique_ptr<rocksdb::DB>(std::make_unique<CarefulDatabase>(database));
 }
 
 }  // namespace penstock::cachefs

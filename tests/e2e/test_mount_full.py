@@ -117,9 +117,9 @@ def test_a_mount_of_a_full_disk(penstock, master, tmp_path):
 
 
 @pytest.mark.parametrize("reserve", ["0", "10%"])
-def test_a_disk_without_inodes(penstock, master, tmp_path, reserve):
+def test_no_inodes(penstock, master, tmp_path, reserve):
     point = tmp_path / "mnt"
-    with disk_in(tmp_path / "inodes", 96, inodes=256) as disk:
+    with disk_in(tmp_path / "fs", 96, inodes=256) as disk:
         with mounted(penstock, master, point, disk.point / "cache", *NOW, "--reserve", reserve) as mount:
             penstock("warm", point / "proposal/scan", "--blocks", "0")
             before = threads_of(mount)
