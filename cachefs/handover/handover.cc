@@ -197,7 +197,7 @@ Result<std::string> WholeFile(int file) {
 }
 
 // What was open, and its name leads to another file or to none.
-class LostFile final : public UpstreamFile {
+class LostFile final : public SimpleUpstreamFile {
  public:
   Result<struct stat> Stat() override { return Lost(); }
   Result<size_t> Read(uint64_t /*offset*/, std::span<std::byte> /*destination*/) override {

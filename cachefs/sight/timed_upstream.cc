@@ -79,6 +79,10 @@ class TimedUpstream final : public Upstream {
     const LatencyTimer timer(latency_.metadata);
     return upstream_->Space();
   }
+  void Keep(const std::string& path, const struct stat& status,
+            std::string_view contents) override {
+    upstream_->Keep(path, status, contents);
+  }
   std::string Name() const override { return upstream_->Name(); }
 
  private:

@@ -57,7 +57,7 @@ class OpenedFile final : public UpstreamFile {
   const std::filesystem::path path_;
 };
 
-class DirectoryUpstream final : public Upstream {
+class DirectoryUpstream final : public SimpleUpstream {
  public:
   explicit DirectoryUpstream(std::filesystem::path root) : root_(std::move(root)) {}
 

@@ -35,7 +35,7 @@ Error WrongAnswer(std::string what, const std::string& name) {
 
 }  // namespace
 
-class HttpObjectStore::OpenedObject final : public UpstreamFile {
+class HttpObjectStore::OpenedObject final : public SimpleUpstreamFile {
  public:
   OpenedObject(std::shared_ptr<HttpObjectStore> store, std::string path, HttpObject object)
       : store_(std::move(store)), path_(std::move(path)), object_(std::move(object)) {}

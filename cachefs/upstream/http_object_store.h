@@ -27,7 +27,8 @@ struct HttpObject {
   std::string etag;  // "" where there is no strong one
 };
 
-class HttpObjectStore : public Upstream, public std::enable_shared_from_this<HttpObjectStore> {
+class HttpObjectStore : public SimpleUpstream,
+                        public std::enable_shared_from_this<HttpObjectStore> {
  public:
   Result<std::string> ReadLink(const std::string& path) override;
   Result<size_t> Read(const std::string& path, uint64_t offset,

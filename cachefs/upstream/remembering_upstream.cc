@@ -9,7 +9,7 @@ namespace penstock::cachefs {
 namespace {
 
 // What was opened while the store was away.
-class RememberedFile final : public UpstreamFile {
+class RememberedFile final : public SimpleUpstreamFile {
  public:
   RememberedFile(const struct stat& status, std::string contents)
       : status_(status), contents_(std::move(contents)) {}

@@ -253,6 +253,10 @@ class Watched final : public WatchedUpstream, public std::enable_shared_from_thi
   Result<UpstreamSpace> Space() override {
     return Ask<UpstreamSpace>([store = store_] { return store->upstream->Space(); });
   }
+  void Keep(const std::string& path, const struct stat& status,
+            std::string_view contents) override {
+    store_->upstream->Keep(path, status, contents);
+  }
   std::string Name() const override { return store_->upstream->Name(); }
 
   template <typename T>

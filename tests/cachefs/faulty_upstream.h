@@ -19,7 +19,7 @@
 
 namespace penstock::cachefs {
 
-class FaultyUpstream final : public Upstream {
+class FaultyUpstream final : public SimpleUpstream {
  public:
   enum class Fault { kNone, kWrongByte, kShort, kIoError, kStall };
 
@@ -75,7 +75,7 @@ class FaultyUpstream final : public Upstream {
     return count;
   }
   Result<std::shared_ptr<UpstreamFile>> Open(const std::string& path) override {
-    struct File final : UpstreamFile {
+    struct File final : SimpleUpstreamFile {
       File(FaultyUpstream& store, std::string name) : upstream(store), path(std::move(name)) {}
       Result<struct stat> Stat() override { return upstream.Stat(path); }
       Result<size_t> Read(uint64_t offset, std::span<std::byte> destination) override {

@@ -25,7 +25,7 @@ constexpr std::chrono::milliseconds kTimeout{300};
 constexpr std::chrono::seconds kLong{20};
 
 // Files by their paths; directories are what lies above them.
-class SmallStore final : public Upstream {
+class SmallStore final : public SimpleUpstream {
  public:
   enum class Mood { kWell, kGone, kEmpty, kHangs };
 
@@ -92,7 +92,7 @@ class SmallStore final : public Upstream {
     return count;
   }
   Result<std::shared_ptr<UpstreamFile>> Open(const std::string& path) override {
-    struct File final : UpstreamFile {
+    struct File final : SimpleUpstreamFile {
       File(SmallStore& owner, std::string name) : store(owner), path(std::move(name)) {}
       Result<struct stat> Stat() override { return store.Stat(path); }
       Result<size_t> Read(uint64_t offset, std::span<std::byte> destination) override {

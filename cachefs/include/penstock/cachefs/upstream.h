@@ -56,9 +56,7 @@ class UpstreamFile {
   virtual Result<size_t> Read(uint64_t offset, std::span<std::byte> destination) = 0;
   // Where the next data (SEEK_DATA) or hole (SEEK_HOLE) begins at or after `offset`, as lseek(2)
   // says: system_errno() is ENXIO where there is none. kUnsupported: the store does not tell.
-  virtual Result<uint64_t> Seek(uint64_t /*offset*/, int /*whence*/) {
-    return Error::Unsupported("the store does not tell where its files have holes");
-  }
+  virtual Result<uint64_t> Seek(uint64_t offset, int whence) = 0;
 };
 
 class Upstream {
@@ -72,18 +70,12 @@ class Upstream {
   // for those that cannot be looked at. An empty vector where it takes no less than to ask Stat for
   // each.
   virtual std::vector<std::optional<struct stat>> StatEntries(
-      const std::string& /*directory*/, std::span<const char* const> /*names*/) {
-    return {};
-  }
+      const std::string& directory, std::span<const char* const> names) = 0;
   // The extended attributes user.* of a file or directory; none where the store keeps none.
-  virtual Result<std::vector<std::string>> AttributeNames(const std::string& /*path*/) {
-    return std::vector<std::string>();
-  }
+  virtual Result<std::vector<std::string>> AttributeNames(const std::string& path) = 0;
   // Nothing where there is none of that name.
-  virtual Result<std::optional<std::string>> Attribute(const std::string& /*path*/,
-                                                       const std::string& /*name*/) {
-    return std::optional<std::string>();
-  }
+  virtual Result<std::optional<std::string>> Attribute(const std::string& path,
+                                                       const std::string& name) = 0;
   virtual Result<std::string> ReadLink(const std::string& path) = 0;
   // Reads up to destination.size() bytes; fewer only at the end of the file.
   virtual Result<size_t> Read(const std::string& path, uint64_t offset,
@@ -96,10 +88,27 @@ class Upstream {
   virtual Result<UpstreamSpace> Space() = 0;
   // The caller has read the whole of a small file, in the state `status`, and would need it again
   // were the store away. Does not wait.
-  virtual void Keep(const std::string& /*path*/, const struct stat& /*status*/,
-                    std::string_view /*contents*/) {}
+  virtual void Keep(const std::string& path, const struct stat& status,
+                    std::string_view contents) = 0;
   // For people: the directory or address.
   virtual std::string Name() const = 0;
+};
+
+// What a store answers that has none of the rarer things: no holes, no attributes, nothing that is
+// quicker for many entries, no memory. For stores alone; what wraps an upstream derives from
+// Upstream, so that the compiler sees to it that nothing is lost on the way.
+class SimpleUpstreamFile : public UpstreamFile {
+ public:
+  Result<uint64_t> Seek(uint64_t offset, int whence) override;
+};
+class SimpleUpstream : public Upstream {
+ public:
+  std::vector<std::optional<struct stat>> StatEntries(const std::string& directory,
+                                                      std::span<const char* const> names) override;
+  Result<std::vector<std::string>> AttributeNames(const std::string& path) override;
+  Result<std::optional<std::string>> Attribute(const std::string& path,
+                                               const std::string& name) override;
+  void Keep(const std::string& path, const struct stat& status, std::string_view contents) override;
 };
 
 // The identity by which two states of one file are told apart.
