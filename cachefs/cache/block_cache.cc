@@ -111,6 +111,7 @@ void BlockCache::Load(Replica& replica) {
     ForgetRecordLocked(source.id);
     return;
   }
+  NoteWrittenToTheEnd(replica, record);
   const bool learned = record && LearnChecksums(replica, *record);
   const bool trusted = learned && identity.ok() && record->generation == source.generation &&
                        record->block == source.block && identity->size == source.file_bytes &&
@@ -141,6 +142,20 @@ void BlockCache::Load(Replica& replica) {
   replica.complete = record->complete && replica.extents.all_present();
   replica.verified_at = record->verified_at;
   replica.identity = *identity;
+}
+
+void BlockCache::NoteWrittenToTheEnd(Replica& replica,
+                                     const std::optional<ReplicaRecord>& record) const {
+  const BlockSource& source = *replica.source;
+  if (source.is_block() && directory_.IsSealed(source.id)) {
+    // Without a record too: it was complete, and synced.
+    for (int64_t e = 0; e < source.extent_count(); ++e) {
+      replica.written_to_the_end.Set(e, ExtentState::kPresent);
+    }
+  } else if (record && record->generation == source.generation &&
+             (source.is_block() || record->boot == BootId())) {
+    replica.written_to_the_end.FromHex(record->extents);
+  }
 }
 
 void BlockCache::LoadUnverified(Replica& replica) const {

@@ -199,6 +199,7 @@ class BlockCache {
   // mutex_ is held. Sets the bytes that a replica takes of the disk.
   void SetBytesLocked(const std::string& id, uint64_t bytes);
   void Load(Replica& replica);
+  void NoteWrittenToTheEnd(Replica& replica, const std::optional<ReplicaRecord>& record) const;
   void LoadUnverified(Replica& replica) const;
   void Unpin(const std::shared_ptr<Replica>& replica);
 

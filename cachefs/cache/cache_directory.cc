@@ -139,6 +139,11 @@ Result<FileDescriptor> CacheDirectory::OpenForFilling(const std::string& id, uin
   return fd;
 }
 
+bool CacheDirectory::IsSealed(const std::string& id) const {
+  struct stat status {};
+  return lstat(BlockPath(id).c_str(), &status) == 0 && (status.st_mode & ALLPERMS) == kSealedMode;
+}
+
 Result<FileDescriptor> CacheDirectory::OpenReadOnly(const std::string& id) const {
   if (!view_.valid()) return OpenFile(BlockPath(id), O_RDONLY | O_NOFOLLOW);
   const std::string relative = "blocks/" + id.substr(0, kFolderDigits) + "/" + id;

@@ -17,6 +17,8 @@
 #ifndef PENSTOCK_CACHEFS_CACHE_CACHE_DIRECTORY_H_
 #define PENSTOCK_CACHEFS_CACHE_CACHE_DIRECTORY_H_
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -45,6 +47,10 @@ class CacheDirectory {
 
   // Opens or creates a replica for filling, exactly `bytes` long (sparse), mode 0600.
   Result<FileDescriptor> OpenForFilling(const std::string& id, uint64_t bytes) const;
+  // The mode of a replica that is complete, and of a block synced too; taken back before it is
+  // opened for filling again.
+  static constexpr mode_t kSealedMode = 0400;
+  bool IsSealed(const std::string& id) const;
   // Opens a replica that is complete, for handing out.
   Result<FileDescriptor> OpenReadOnly(const std::string& id) const;
   // For looking at what the disk has, past the page cache where the file system allows it.

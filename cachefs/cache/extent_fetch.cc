@@ -103,10 +103,12 @@ bool BlockCache::ProveLocal(const ReplicaPin& replica, int64_t extent,
   const BlockSource& source = *replica->source;
   std::shared_ptr<const FileDescriptor> file;
   std::optional<uint64_t> expected;
+  bool was_written = false;
   {
     const std::lock_guard lock(replica->mutex);
     file = replica->file;
     expected = replica->ChecksumOf(extent);
+    was_written = replica->written_to_the_end.Get(extent) == ExtentState::kPresent;
   }
   if (!expected) return false;  // bytes of an ordinary file that no record speaks of
   const std::string path = directory_.BlockPath(source.id).string();
@@ -123,6 +125,13 @@ bool BlockCache::ProveLocal(const ReplicaPin& replica, int64_t extent,
   if (HashExtent(buffer) == *expected) {
     counters_.reverified_bytes += buffer.size();
     return true;
+  }
+  if (!was_written) {
+    spdlog::info(
+        "{}: extent {} of the local replica {} was not written to its end; it is fetched "
+        "again",
+        source.path, extent, path);
+    return false;
   }
   counters_.damaged_cache_extents++;
   spdlog::warn("{}: extent {} of the local replica {} is damaged; it is fetched again", source.path,
@@ -463,7 +472,7 @@ Status BlockCache::FinishFile(const ReplicaPin& replica) {
   if (source.is_block() && fdatasync(file->get()) != 0) {
     return Error::FromErrno(errno, "cannot sync").In(path.string());
   }
-  if (fchmod(file->get(), 0400) != 0) {
+  if (fchmod(file->get(), CacheDirectory::kSealedMode) != 0) {
     return Error::FromErrno(errno, "cannot set the mode of").In(path.string());
   }
   PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor read_only, directory_.OpenReadOnly(source.id));

@@ -27,7 +27,9 @@ using ExtentWaiter = std::function<void(const Status&, std::span<const std::byte
 
 struct Replica {
   explicit Replica(std::shared_ptr<const BlockSource> block_source)
-      : source(std::move(block_source)), extents(source->extent_count()) {}
+      : source(std::move(block_source)),
+        extents(source->extent_count()),
+        written_to_the_end(source->extent_count()) {}
 
   // What the bytes of the extent must hash to; nothing where nobody has seen them yet.
   std::optional<uint64_t> ChecksumOf(int64_t extent) const {
@@ -45,13 +47,17 @@ struct Replica {
 
   std::mutex mutex;
   ExtentMap extents;
+  // The extents that were once written to their end, as was known when the replica was loaded.
+  // Bytes that are wrong there have been damaged; elsewhere the daemon may have been killed in the
+  // write.
+  ExtentMap written_to_the_end;
   std::map<int64_t, uint64_t> learned_checksums;  // of an ordinary file, taken when it was fetched
   std::map<int64_t, std::vector<ExtentWaiter>> waiters;
   std::vector<std::function<void(const Status&)>> completion_waiters;
   // Shared, so that a read may go on while the replica changes over to a read-only descriptor.
   std::shared_ptr<const FileDescriptor> file;
   bool writable = false;  // `file` was opened for filling
-  bool complete = false;  // every extent present, data and record on disk, mode 0400
+  bool complete = false;  // every extent present, data and record on disk, sealed
   FileIdentity identity;  // of the file when it became complete
   // Seconds since 1970: all that is present was proved then or later. 0: nobody knows.
   int64_t verified_at = 0;

@@ -136,7 +136,7 @@ TEST_F(FileReplicasTest, AfterAPowerLossTheBytesAreProved) {
   ExpectBytes(file);
   ASSERT_TRUE(WaitComplete(file).ok());
   EXPECT_EQ(counters_->reverified_bytes, kExtentBytes);
-  EXPECT_EQ(counters_->damaged_cache_extents, 1U);
+  EXPECT_EQ(counters_->damaged_cache_extents, 0U);  // nothing promised that they were written
   EXPECT_EQ(counters_->fetched_file_bytes, kExtentBytes);
 }
 

@@ -15,7 +15,6 @@ from mounting import Mount, need_fuse, replicas, wait_for
 need_fuse()
 
 KILLS = int(os.environ.get("PENSTOCK_MOUNT_KILLS", "4"))
-FETCH_THREADS = 4  # of a directory, by default
 SEED = int(os.environ.get("PENSTOCK_SEED", str(random.SystemRandom().randrange(1 << 32))))
 FILES = [BLOCK.format(0), BLOCK.format(1), BLOCK.format(2), "raw", "notes.txt"]
 
@@ -72,8 +71,7 @@ def test_killed_again_and_again(penstock, master, places):
         assert len(replicas(cache)) == status["cached_blocks"] + status["other_files"]["files"]
         wait_for(lambda: abs(mount.status()["cached_bytes"] - sum(
             path.stat().st_blocks * 512 for path in replicas(cache))) < 64 << 10)
-        # Of what a daemon was just writing when it was killed there may be a half.
-        assert status["counters"]["damaged_cache_extents"] <= FETCH_THREADS
+        assert status["counters"]["damaged_cache_extents"] == 0
         mount.stop()
     finally:
         mount.clear()
