@@ -116,8 +116,10 @@ HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixel
 template <typename Pixel, typename Narrow, typename Total>
 void Bin(const FramePixels<Pixel>& frames, const uint32_t* bins, const BinTable<Narrow>& table,
          Total* totals, size_t total_stride) {
+  // Emptying the table and adding it up has to pay.
+  const bool worthwhile = frames.pixels >= table.bins;
   size_t f = 0;
-  for (; f + kBinFrames <= frames.frames; f += kBinFrames) {
+  for (; worthwhile && f + kBinFrames <= frames.frames; f += kBinFrames) {
     BinEightFrames(frames.first + f * frames.frame_stride, frames.frame_stride, frames.pixels, bins,
                    table, totals + f * total_stride, total_stride);
   }

@@ -139,7 +139,8 @@ void CountF32(const float* pixels, size_t count, const UniformBins& bins, uint32
   constexpr size_t kLargestTable = 4096;
   const size_t table = bins.count + 3;
   std::array<uint32_t, kTables * kLargestTable> storage;
-  const bool spread = table <= kLargestTable;
+  // Emptying the tables and adding them up has to pay.
+  const bool spread = table <= kLargestTable && count >= kTables * table;
   if (spread) std::fill_n(storage.begin(), kTables * table, 0u);
   size_t p = 0;
   for (; p + lanes <= count; p += lanes) {
