@@ -59,6 +59,15 @@ def test_rings_equal_numpy(penstock, dataset, tmp_path):
     assert np.allclose(np.load(tmp_path / "r_radial_radii.npy"), 1 + (np.arange(12) + 0.5) * 0.75)
 
 
+def test_rings_of_a_series_can_be_watched(penstock, tmp_path):
+    """Frames x sectors x rings is no scan of frames x sectors."""
+    path = make_dataset(tmp_path / "series", scan=(9,), sig=(24, 20), dtype="uint16")
+    done = penstock("radial", path, "--centre", "11.3,9.7", "--rings", "5", "--sectors", "4", "--live-always",
+                    "--out", tmp_path / "r")
+    assert "9 of 9 frames" in done.stderr
+    assert np.load(tmp_path / "r_radial_sums.npy").shape == (9, 4, 5)
+
+
 def test_a_region_is_what_numpy_slices(penstock, dataset, tmp_path):
     data, good = frames_of(dataset)
     done = penstock("apply", dataset, "--sum", "--mask", "full", "--region", "1:5:2,-4:", "--json", "--out",

@@ -23,7 +23,7 @@ class AppliedMasks final : public AppliedOperation {
   Reduction& reduction() override { return *masks_; }
   bool is_single() const override { return true; }
 
-  Status Write(ResultOutputs& outputs) const override {
+  Status Write(ResultOutputs& outputs) override {
     const ResultArray& result = masks_->result();
     const size_t count = masks_->masks().size();
     ResultArray array = result;
@@ -65,7 +65,7 @@ class AppliedCentre final : public AppliedOperation {
 
   Reduction& reduction() override { return *centre_; }
 
-  Status Write(ResultOutputs& outputs) const override {
+  Status Write(ResultOutputs& outputs) override {
     const ResultArray rows = centre_->Rows();
     const ResultArray columns = centre_->Columns();
     PENSTOCK_RETURN_IF_ERROR(outputs.Array("com_rows", rows));
@@ -88,8 +88,7 @@ class AppliedCentre final : public AppliedOperation {
 
  private:
   // The field in the axes of the scan, and what follows from it.
-  Status WriteField(const ResultArray& rows, const ResultArray& columns,
-                    ResultOutputs& outputs) const {
+  Status WriteField(const ResultArray& rows, const ResultArray& columns, ResultOutputs& outputs) {
     PENSTOCK_ASSIGN_OR_RETURN(VectorField field, FieldOfCentres(rows, columns));
     FieldCorrection correction = field_.correction.value_or(FieldCorrection());
     if (field_.estimate) {
@@ -122,7 +121,7 @@ class AppliedCentre final : public AppliedOperation {
 
   std::unique_ptr<CentreOfMassReduction> centre_;
   FieldOptions field_;
-  mutable std::vector<std::pair<std::string, std::string>> facts_;
+  std::vector<std::pair<std::string, std::string>> facts_;
 };
 
 // An image over the detector, in logarithmic grey.
@@ -136,7 +135,7 @@ class AppliedSum final : public AppliedOperation {
  public:
   Reduction& reduction() override { return sum_; }
   bool is_single() const override { return true; }
-  Status Write(ResultOutputs& outputs) const override {
+  Status Write(ResultOutputs& outputs) override {
     return WriteFrame(outputs, "sum", sum_.result(), "sum over all frames");
   }
   std::optional<LiveImage> Live() const override {
@@ -150,7 +149,7 @@ class AppliedSum final : public AppliedOperation {
 class AppliedStatistics final : public AppliedOperation {
  public:
   Reduction& reduction() override { return statistics_; }
-  Status Write(ResultOutputs& outputs) const override {
+  Status Write(ResultOutputs& outputs) override {
     PENSTOCK_RETURN_IF_ERROR(
         WriteFrame(outputs, "mean", statistics_.Mean(), "mean over all frames"));
     return WriteFrame(outputs, "std", statistics_.StandardDeviation(),
@@ -168,7 +167,7 @@ class AppliedStatistics final : public AppliedOperation {
 class AppliedExtremes final : public AppliedOperation {
  public:
   Reduction& reduction() override { return extremes_; }
-  Status Write(ResultOutputs& outputs) const override {
+  Status Write(ResultOutputs& outputs) override {
     PENSTOCK_RETURN_IF_ERROR(
         WriteFrame(outputs, "minimum", extremes_.Minimum(), "minimum over all frames"));
     return WriteFrame(outputs, "maximum", extremes_.Maximum(), "maximum over all frames");
@@ -188,7 +187,7 @@ class AppliedHistogram final : public AppliedOperation {
       : histogram_(std::move(histogram)) {}
 
   Reduction& reduction() override { return *histogram_; }
-  Status Write(ResultOutputs& outputs) const override {
+  Status Write(ResultOutputs& outputs) override {
     PENSTOCK_RETURN_IF_ERROR(outputs.Array("histogram", histogram_->BinCounts()));
     PENSTOCK_RETURN_IF_ERROR(outputs.Array("histogram_edges", histogram_->Edges()));
     return outputs.Array("histogram_outside",
@@ -203,12 +202,14 @@ class AppliedHistogram final : public AppliedOperation {
 
 class AppliedRadial final : public AppliedOperation {
  public:
-  AppliedRadial(std::unique_ptr<RadialReduction> radial, int64_t bins)
-      : radial_(std::move(radial)), bins_(static_cast<size_t>(bins)) {}
+  AppliedRadial(std::unique_ptr<RadialReduction> radial, const PolarGrid& grid)
+      : radial_(std::move(radial)),
+        bins_(static_cast<size_t>(grid.rings * grid.sectors)),
+        bin_axes_(grid.sectors > 1 ? 2 : 1) {}
 
   Reduction& reduction() override { return *radial_; }
 
-  Status Write(ResultOutputs& outputs) const override {
+  Status Write(ResultOutputs& outputs) override {
     PENSTOCK_RETURN_IF_ERROR(outputs.Array("radial_sums", radial_->sums()));
     PENSTOCK_RETURN_IF_ERROR(outputs.Array("radial_pixels", radial_->PixelCounts()));
     PENSTOCK_RETURN_IF_ERROR(outputs.Array("radial_radii", radial_->Radii()));
@@ -226,8 +227,7 @@ class AppliedRadial final : public AppliedOperation {
     for (size_t f = 0; f < frames; ++f) {
       for (const double value : sums.AsDoubles(f * bins_, bins_)) totals[f] += value;
     }
-    const std::vector<int64_t> scan(sums.shape.begin(),
-                                    sums.shape.end() - (sums.shape.size() > 3 ? 2 : 1));
+    const std::vector<int64_t> scan(sums.shape.begin(), sums.shape.end() - bin_axes_);
     return LiveImage{ShapeOfImage(scan), std::move(totals), true};
   }
 
@@ -248,6 +248,7 @@ class AppliedRadial final : public AppliedOperation {
 
   std::unique_ptr<RadialReduction> radial_;
   size_t bins_;
+  ptrdiff_t bin_axes_;  // of the result, behind those of the scan
 };
 
 Result<std::vector<double>> ParseNumbers(std::string_view option, std::string_view text,
@@ -339,8 +340,7 @@ Result<std::unique_ptr<AppliedOperation>> MakeRadial(const OperationOptions& opt
   PENSTOCK_ASSIGN_OR_RETURN(auto selection,
                             ParseSelection("--radial-mask", options.radial_mask, signal));
   PENSTOCK_ASSIGN_OR_RETURN(auto radial, RadialReduction::Create(grid, std::move(selection)));
-  return std::unique_ptr<AppliedOperation>(
-      new AppliedRadial(std::move(radial), grid.rings * grid.sectors));
+  return std::unique_ptr<AppliedOperation>(new AppliedRadial(std::move(radial), grid));
 }
 
 }  // namespace

@@ -43,8 +43,8 @@ class AppliedOperation {
   virtual Reduction& reduction() = 0;
   // True where its result is one array.
   virtual bool is_single() const { return false; }
-  virtual Status Write(ResultOutputs& outputs) const = 0;
-  // What there is to say about the result beyond its files, for the summary.
+  virtual Status Write(ResultOutputs& outputs) = 0;
+  // What there is to say about the result beyond its files, for the summary. After Write.
   virtual std::vector<std::pair<std::string, std::string>> Facts() const { return {}; }
   // An image that is worth looking at while the pass runs. `over_scan`: one value per frame, in
   // scan order, so that frames which are not done can be left blank.
