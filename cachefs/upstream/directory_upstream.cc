@@ -17,6 +17,7 @@
 #include <string_view>
 #include <utility>
 
+#include "cachefs/upstream/read_past_page_cache.h"
 #include "penstock/cachefs/upstream.h"
 
 namespace penstock::cachefs {
@@ -140,7 +141,7 @@ class DirectoryUpstream final : public SimpleUpstream {
   Result<size_t> Read(const std::string& path, uint64_t offset,
                       std::span<std::byte> destination) override {
     PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenAt(path, kForReading));
-    return ReadSome(fd.get(), offset, destination, FullPath(path));
+    return ReadPastPageCache(fd.get(), offset, destination, FullPath(path));
   }
 
   Result<std::shared_ptr<UpstreamFile>> Open(const std::string& path) override {
@@ -154,7 +155,7 @@ class DirectoryUpstream final : public SimpleUpstream {
     PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenAt(path, kForReading));
     PENSTOCK_RETURN_IF_ERROR(CheckUnchanged(fd, path, identity));
     PENSTOCK_ASSIGN_OR_RETURN(const size_t count,
-                              ReadSome(fd.get(), offset, destination, FullPath(path)));
+                              ReadPastPageCache(fd.get(), offset, destination, FullPath(path)));
     // A writer that came between is seen by the times that it leaves.
     PENSTOCK_RETURN_IF_ERROR(CheckUnchanged(fd, path, identity));
     return count;
