@@ -41,6 +41,10 @@ bool LearnChecksums(Replica& replica, const ReplicaRecord& record) {
   return true;
 }
 
+// Of blocks that are whole but not synced: what the kernel would leave unwritten of a copy, too. A
+// part of the cache, as they cannot be evicted.
+constexpr uint64_t kMostUnfinished = uint64_t{1} << 30;
+
 }  // namespace
 
 BlockCache::BlockCache(const CacheDirectory& directory, ReplicaStore& store,
@@ -53,7 +57,9 @@ BlockCache::BlockCache(const CacheDirectory& directory, ReplicaStore& store,
       counters_(counters),
       options_(options),
       fetch_threads_(options.fetch_threads),
-      fetchers_(options.fetch_threads, options.fetch_threads > 1 ? 1 : 0) {
+      fetchers_(options.fetch_threads, options.fetch_threads > 1 ? 1 : 0),
+      finish_queue_(fetchers_, std::min(kMostUnfinished, options.limits.cache_bytes / 8),
+                    [this](const ReplicaPin& replica) { Finish(replica); }) {
   if (options_.most_fetch_threads > 0) {
     tuner_.emplace(options_.fetch_threads, FetchTuner::Limits{.most = options_.most_fetch_threads});
   }
@@ -262,7 +268,13 @@ bool BlockCache::Stop(std::chrono::milliseconds patience) {
   inventory_stops_ = true;
   const bool read = disk_readers_.Stop(patience);
   const bool listed = inventory_worker_.Stop(patience);
-  const bool drained = fetchers_.Stop(patience) && listed && read;
+  const auto unfinished = finish_queue_.Stop(patience);
+  const bool drained = fetchers_.Stop(patience) && listed && read && unfinished;
+  for (const ReplicaPin& replica : unfinished.value_or(std::vector<ReplicaPin>())) {
+    if (!drained || !DiskUsable() || !FinishFile(replica).ok()) continue;
+    const std::lock_guard lock(replica->mutex);
+    replica->complete = true;
+  }
   std::vector<std::shared_ptr<Replica>> loaded;
   {
     const std::lock_guard lock(mutex_);

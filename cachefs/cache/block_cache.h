@@ -34,6 +34,7 @@
 #include "cachefs/cache/disk_health.h"
 #include "cachefs/cache/extent_peers.h"
 #include "cachefs/cache/fetch_tuner.h"
+#include "cachefs/cache/finish_queue.h"
 #include "cachefs/cache/holding_table.h"
 #include "cachefs/cache/replica.h"
 #include "cachefs/cache/s3_fifo.h"
@@ -49,9 +50,6 @@ struct CacheLimits {
   uint64_t reserve_bytes = 0;         // of the disk, to be left free
   uint64_t reserve_files = 0;         // inodes of the disk, to be left free
 };
-
-// Keeps a replica from being evicted while any copy of it lives. Must not outlive the cache.
-using ReplicaPin = std::shared_ptr<Replica>;
 
 enum class Residency : uint8_t { kAbsent = 0, kPartial = 1, kComplete = 2 };
 
@@ -108,7 +106,8 @@ class BlockCache {
   BlockCache(const BlockCache&) = delete;
   BlockCache& operator=(const BlockCache&) = delete;
 
-  // Called from a worker whenever a replica has become complete. Set before the first Pin.
+  // Called from a worker whenever a replica has become complete: on the disk and written down. Set
+  // before the first Pin.
   void OnComplete(std::function<void(const BlockSource&)> listener) {
     on_complete_ = std::move(listener);
   }
@@ -260,6 +259,7 @@ class BlockCache {
   // Whenever a fetch or a chain has ended: finishes a replica that has become whole, and answers
   // those who wait for one that will not.
   void SettleFill(const ReplicaPin& replica);
+  void FinishIfWanted(const ReplicaPin& replica);
   void Finish(const ReplicaPin& replica);
   Status FinishFile(const ReplicaPin& replica);
 
@@ -305,6 +305,7 @@ class BlockCache {
   WorkerPool fetchers_;
   WorkerPool disk_readers_{kDiskReaders};
   WorkerPool inventory_worker_{1};
+  FinishQueue finish_queue_;
 };
 
 }  // namespace penstock::cachefs

@@ -364,11 +364,14 @@ void BlockCache::SettleFill(const ReplicaPin& replica) {
   Status failure;
   std::vector<CompletionCallback> waiters;
   bool finish = false;
+  bool wanted = false;
   {
     const std::lock_guard lock(replica->mutex);
     if (replica->complete || replica->finishing || replica->extents.fetching() > 0) return;
     if (replica->extents.all_present()) {
       replica->finishing = finish = true;
+      // Of an ordinary file nothing is synced that could be in the way.
+      wanted = !replica->completion_waiters.empty() || !replica->source->is_block();
     } else if (replica->fill_chains > 0 || replica->completion_waiters.empty()) {
       return;
     } else if (!replica->fill_failure.ok()) {
@@ -376,13 +379,25 @@ void BlockCache::SettleFill(const ReplicaPin& replica) {
       waiters.swap(replica->completion_waiters);
     }
   }
-  if (finish) {
+  if (finish && wanted) {
     Finish(replica);
+  } else if (finish) {
+    finish_queue_.Add(replica);
+    FinishIfWanted(replica);
   } else if (waiters.empty()) {
     // Nothing failed, and yet something is missing: it was distrusted after it had been passed.
     StartFill(replica);
   }
   for (const CompletionCallback& waiter : waiters) waiter(failure);
+}
+
+void BlockCache::FinishIfWanted(const ReplicaPin& replica) {
+  {
+    const std::lock_guard lock(replica->mutex);
+    if (!replica->finishing || replica->completion_waiters.empty()) return;
+  }
+  if (!finish_queue_.Take(replica)) return;
+  fetchers_.Submit(WorkerPool::Priority::kDemand, [this, replica] { Finish(replica); });
 }
 
 void BlockCache::WhenComplete(const ReplicaPin& replica, std::chrono::milliseconds patience,
@@ -425,6 +440,7 @@ void BlockCache::WhenComplete(const ReplicaPin& replica, std::chrono::millisecon
     wait->Answer(Error::Timeout("the block was not complete in time").In(path));
   });
   if (begun) SubmitFill(replica);
+  FinishIfWanted(replica);
 }
 
 void BlockCache::Finish(const ReplicaPin& replica) {

@@ -75,6 +75,9 @@ inline bool IsSameFile(const FileIdentity& a, const FileIdentity& b) {
          a.ctime_ns == b.ctime_ns;
 }
 
+// Keeps a replica from being evicted while any copy of it lives. Must not outlive the cache.
+using ReplicaPin = std::shared_ptr<Replica>;
+
 }  // namespace penstock::cachefs
 
 #endif  // PENSTOCK_CACHEFS_CACHE_REPLICA_H_

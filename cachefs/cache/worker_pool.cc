@@ -55,12 +55,36 @@ bool WorkerPool::WaitIdle(std::chrono::milliseconds patience) {
   return idle_.wait_for(lock, patience, [this] { return busy_ == 0; });
 }
 
+bool WorkerPool::IsIdle() const {
+  const std::lock_guard lock(mutex_);
+  return IsIdleLocked();
+}
+
+bool WorkerPool::IsIdleLocked() const {
+  return busy_ == 0 &&
+         std::ranges::all_of(queues_, [](const auto& queue) { return queue.empty(); });
+}
+
+bool WorkerPool::WaitQuiet(std::chrono::milliseconds quiet,
+                           std::chrono::steady_clock::time_point latest) {
+  std::unique_lock lock(mutex_);
+  while (idle_.wait_until(lock, latest, [&] { return stopping_ || IsIdleLocked(); })) {
+    const uint64_t begun = begun_;
+    const auto end = std::chrono::steady_clock::now() + quiet;
+    idle_.wait_until(lock, std::min(end, latest), [&] { return stopping_ || begun_ != begun; });
+    if (stopping_ || std::chrono::steady_clock::now() >= latest) return false;
+    if (begun_ == begun) return true;
+  }
+  return false;
+}
+
 bool WorkerPool::Stop(std::chrono::milliseconds patience) {
   std::array<std::deque<Task>, 3> dropped;  // destroyed outside the lock
   std::unique_lock lock(mutex_);
   stopping_ = true;
   dropped.swap(queues_);
   work_.notify_all();
+  idle_.notify_all();
   const bool drained = idle_.wait_for(lock, patience, [this] { return busy_ == 0; });
   lock.unlock();
   return drained;
@@ -84,6 +108,7 @@ void WorkerPool::Work(bool demand_only) {
     queue.pop_front();
     const bool other = &queue != queues_.data();
     ++busy_;
+    ++begun_;
     if (other) ++others_busy_;
     lock.unlock();
     task();

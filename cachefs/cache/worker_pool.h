@@ -10,6 +10,7 @@
 #include <chrono>
 #include <climits>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
@@ -46,12 +47,17 @@ class WorkerPool {
   // Waits until no task is under way; more may come. False after `patience`.
   bool WaitIdle(std::chrono::milliseconds patience);
 
+  bool IsIdle() const;
+  // Waits until there has been nothing to do for `quiet`. False at `latest`, or after Stop.
+  bool WaitQuiet(std::chrono::milliseconds quiet, std::chrono::steady_clock::time_point latest);
+
   // Takes no more tasks, drops those that have not begun and waits up to `patience` for the others.
   // False where some thread is still stuck.
   bool Stop(std::chrono::milliseconds patience);
 
  private:
   void Work(bool demand_only);
+  bool IsIdleLocked() const;
   std::deque<Task>* NextQueue(bool demand_only);
 
   mutable std::mutex mutex_;
@@ -59,6 +65,7 @@ class WorkerPool {
   std::condition_variable idle_;
   std::array<std::deque<Task>, 3> queues_;  // by priority
   int busy_ = 0;
+  uint64_t begun_ = 0;   // tasks, ever
   int others_busy_ = 0;  // with what is not kDemand
   int most_others_ = INT_MAX;
   bool stopping_ = false;
