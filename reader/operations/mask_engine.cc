@@ -10,6 +10,7 @@
 
 #include "reader/kernels/kernels.h"
 #include "reader/kernels/scalar_kernels.h"
+#include "reader/operations/region_engine.h"
 
 namespace penstock {
 
@@ -186,6 +187,7 @@ Result<std::unique_ptr<const MaskEngine>> MaskEngine::Make(std::span<const Mask>
   const double largest = std::ldexp(1.0, static_cast<int>(8 * ElementSize(element_type)));
   const bool exact =
       IsInteger(element_type) && stack.integer && largest * stack.maximum_total < kInt64Limit;
+  if (auto by_regions = MakeRegionEngine(masks, element_type, exact)) return by_regions;
   switch (element_type) {
     case ElementType::kUint8:
       return MakeEngineU8(masks, stack, exact);

@@ -21,7 +21,10 @@
 
 namespace penstock {
 
-// Sum over the pixels of frame * mask, for every frame and mask: virtual detectors.
+// Sum over the pixels of frame * mask, for every frame and mask: virtual detectors. Stacks that cut
+// the frame into few regions of equal weights (disks, rings, segments, however many) are added up
+// region by region, others mask by mask. Where pixels are not finite, a mask in which their weight
+// is 0 may be NaN or not be touched by them.
 class MaskReduction final : public Reduction {
  public:
   // kInvalidArgument without masks, or for masks of different shapes.

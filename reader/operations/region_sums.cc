@@ -1,0 +1,215 @@
+#include "reader/operations/region_sums.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "reader/kernels/region_sums.h"
+
+namespace penstock {
+
+namespace {
+
+using kernels::kRegionVectorBytes;
+
+template <typename Pixel>
+constexpr size_t kLanes = kRegionVectorBytes / sizeof(Pixel);
+
+// What a step, and a vector whose pixels go to their bins one by one, cost in products of a vector
+// with a mask (tools/bench, AVX2).
+constexpr double kStepInProducts = 3.5;
+template <typename Pixel>
+constexpr double kBinnedVectorInProducts = sizeof(Pixel) == 1   ? 11.5
+                                           : sizeof(Pixel) == 2 ? 8
+                                                                : 4;
+
+// Of a 16-bit region, whose int32 lanes take up to 65536 per step; of a float32 region: 4096
+// pixels.
+template <typename Pixel>
+constexpr size_t kMostStepsPerSlot = std::is_same_v<Pixel, float> ? 512 : 32000;
+// AddToBins has these limits.
+template <typename Pixel>
+constexpr size_t kMostPixelsPerSlot = std::is_same_v<Pixel, float> ? 4096 : 65536;
+
+template <typename Sum>
+void AddSlots(const std::vector<uint16_t>& region_of_slot, size_t frames, size_t regions,
+              const std::vector<Sum>& of_slots, Sum* sums) {
+  const size_t slots = region_of_slot.size();
+  for (size_t f = 0; f < frames; ++f) {
+    for (size_t slot = 0; slot < slots; ++slot) {
+      if (region_of_slot[slot] == MaskRegions::kNone) continue;
+      sums[f * regions + region_of_slot[slot]] += of_slots[f * slots + slot];
+    }
+  }
+}
+
+// Vector by vector, for regions of many neighbours.
+template <typename Pixel>
+class StepSums final : public RegionSums<Pixel> {
+ public:
+  using typename RegionSums<Pixel>::Sum;
+
+  StepSums(const MaskRegions& regions, RegionStepPlan plan)
+      : regions_(regions), plan_(std::move(plan)) {
+    for (const uint32_t selection : plan_.selections) {
+      selected_.push_back(std::popcount(selection));
+      for (size_t i = 0; i < kLanes<Pixel>; ++i) {
+        selections_.push_back(Selected((selection >> i & 1) != 0));
+      }
+    }
+  }
+
+  void Add(const Tile& tile, Sum* sums) const override {
+    const auto begin = static_cast<size_t>(tile.first_pixel);
+    const size_t end = begin + static_cast<size_t>(tile.pixel_count);
+    const size_t first = (begin + kLanes<Pixel> - 1) / kLanes<Pixel>;
+    const size_t last = end / kLanes<Pixel>;
+    // Emptying the table and adding it up has to pay.
+    if (last <= first || last - first < plan_.region_of_slot.size()) {
+      AddPixels(tile, begin, end, sums);
+      return;
+    }
+    AddVectors(tile, first, last, sums);
+    AddPixels(tile, begin, first * kLanes<Pixel>, sums);
+    AddPixels(tile, last * kLanes<Pixel>, end, sums);
+  }
+
+ private:
+  struct alignas(kRegionVectorBytes) Vector {
+    std::byte bytes[kRegionVectorBytes];
+  };
+
+  static Pixel Selected(bool selected) {
+    if constexpr (std::is_same_v<Pixel, uint16_t>) return selected ? 1 : 0;
+    if constexpr (std::is_same_v<Pixel, uint8_t>) return selected ? 0xff : 0;
+    if constexpr (std::is_same_v<Pixel, float>) {
+      return std::bit_cast<float>(selected ? 0xffffffffU : 0U);
+    }
+  }
+
+  void AddVectors(const Tile& tile, size_t first, size_t last, Sum* sums) const {
+    const auto frames = static_cast<size_t>(tile.frame_count);
+    const size_t slots = plan_.region_of_slot.size();
+    const size_t first_step = plan_.first_step[first];
+    const size_t last_step = plan_.first_step[last];
+    // One per worker, reused.
+    thread_local std::vector<Vector> table;
+    table.resize(std::max(table.size(), slots * kernels::kRegionFrames));
+    std::vector<Sum> of_slots(frames * slots);
+    const size_t skipped = first * kLanes<Pixel> - static_cast<size_t>(tile.first_pixel);
+    const kernels::FramePixels<Pixel> pixels{tile.Frame<Pixel>(0) + skipped,
+                                             tile.frame_stride / sizeof(Pixel), frames,
+                                             (last - first) * kLanes<Pixel>};
+    const kernels::RegionSteps<Pixel> steps{.steps = plan_.steps.data() + first_step,
+                                            .step_count = last_step - first_step,
+                                            .selections = selections_.data(),
+                                            .regions = slots,
+                                            .table = table.data()->bytes,
+                                            .first_vector = first};
+    if constexpr (std::is_same_v<Pixel, uint16_t>) {
+      kernels::AddToRegionsBiased(pixels, steps, of_slots.data(), slots);
+      std::vector<int64_t> taken(slots);
+      for (size_t s = first_step; s < last_step; ++s) {
+        taken[plan_.steps[s].region] += selected_[plan_.steps[s].selection];
+      }
+      for (size_t f = 0; f < frames; ++f) {
+        for (size_t slot = 0; slot < slots; ++slot) {
+          of_slots[f * slots + slot] += 32768 * taken[slot];
+        }
+      }
+    } else {
+      kernels::AddToRegions(pixels, steps, of_slots.data(), slots);
+    }
+    AddSlots(plan_.region_of_slot, frames, regions_.count, of_slots, sums);
+  }
+
+  // What is left at both ends.
+  void AddPixels(const Tile& tile, size_t begin, size_t end, Sum* sums) const {
+    for (size_t f = 0; begin < end && f < static_cast<size_t>(tile.frame_count); ++f) {
+      const Pixel* const pixels = tile.Frame<Pixel>(static_cast<int64_t>(f));
+      for (size_t p = begin; p < end; ++p) {
+        const uint16_t region = regions_.of_pixel[p];
+        if (region == MaskRegions::kNone) continue;
+        sums[f * regions_.count + region] +=
+            static_cast<Sum>(pixels[p - static_cast<size_t>(tile.first_pixel)]);
+      }
+    }
+  }
+
+  const MaskRegions& regions_;
+  const RegionStepPlan plan_;
+  std::vector<Pixel> selections_;
+  std::vector<int> selected_;  // pixels of each
+};
+
+// Pixel by pixel, eight frames at once, for regions that are cut up.
+template <typename Pixel>
+class BinnedSums final : public RegionSums<Pixel> {
+ public:
+  using typename RegionSums<Pixel>::Sum;
+
+  explicit BinnedSums(const MaskRegions& regions) : regions_(regions) {
+    struct Slot {
+      uint32_t number = UINT32_MAX;
+      size_t pixels = 0;
+    };
+    std::vector<Slot> slots(regions.count + 1);  // the last one: of no region
+    slots_of_pixels_.reserve(regions.of_pixel.size());
+    for (const uint16_t region : regions.of_pixel) {
+      Slot& slot = slots[std::min<size_t>(region, regions.count)];
+      if (slot.number == UINT32_MAX || slot.pixels == kMostPixelsPerSlot<Pixel>) {
+        slot = {.number = static_cast<uint32_t>(region_of_slot_.size())};
+        region_of_slot_.push_back(region);
+      }
+      ++slot.pixels;
+      slots_of_pixels_.push_back(slot.number);
+    }
+  }
+
+  void Add(const Tile& tile, Sum* sums) const override {
+    using Narrow = std::conditional_t<std::is_same_v<Pixel, float>, float, uint32_t>;
+    const auto frames = static_cast<size_t>(tile.frame_count);
+    const size_t slots = region_of_slot_.size();
+    // One per worker, reused.
+    thread_local std::vector<Narrow> table;
+    table.resize(std::max(table.size(), 2 * slots * kernels::kBinFrames));
+    std::vector<Sum> of_slots(frames * slots);
+    kernels::AddToBins(
+        kernels::FramePixels<Pixel>{tile.Frame<Pixel>(0), tile.frame_stride / sizeof(Pixel), frames,
+                                    static_cast<size_t>(tile.pixel_count)},
+        slots_of_pixels_.data() + tile.first_pixel, kernels::BinTable<Narrow>{table.data(), slots},
+        of_slots.data(), slots);
+    AddSlots(region_of_slot_, frames, regions_.count, of_slots, sums);
+  }
+
+ private:
+  const MaskRegions& regions_;
+  std::vector<uint32_t> slots_of_pixels_;
+  std::vector<uint16_t> region_of_slot_;
+};
+
+}  // namespace
+
+template <typename Pixel>
+std::unique_ptr<const RegionSums<Pixel>> MakeRegionSums(const MaskRegions& regions,
+                                                        double most_products) {
+  const auto vectors = static_cast<double>(regions.of_pixel.size() / kLanes<Pixel>);
+  const double binned = vectors * kBinnedVectorInProducts<Pixel>;
+  const double most = std::min(most_products, binned);
+  if (auto plan =
+          RegionStepPlan::Make(regions, kLanes<Pixel>, static_cast<size_t>(most / kStepInProducts),
+                               kMostStepsPerSlot<Pixel>)) {
+    return std::make_unique<StepSums<Pixel>>(regions, std::move(*plan));
+  }
+  if (binned >= most_products) return nullptr;
+  return std::make_unique<BinnedSums<Pixel>>(regions);
+}
+
+template std::unique_ptr<const RegionSums<uint8_t>> MakeRegionSums(const MaskRegions&, double);
+template std::unique_ptr<const RegionSums<uint16_t>> MakeRegionSums(const MaskRegions&, double);
+template std::unique_ptr<const RegionSums<float>> MakeRegionSums(const MaskRegions&, double);
+
+}  // namespace penstock
