@@ -21,6 +21,7 @@
 
 #include "penstock/base/file.h"
 #include "penstock/reader/operations.h"
+#include "penstock/reader/radial.h"
 #include "penstock/reader/reader.h"
 #include "reader/io/mapped_file.h"
 #include "reader/kernels/kernels.h"
@@ -114,6 +115,17 @@ std::vector<Mask> SomeMasks(SignalShape shape, int count) {
   return masks;
 }
 
+// Masks that are neither binary nor of whole numbers.
+std::vector<Mask> SomeFloatMasks(SignalShape shape, int count) {
+  std::vector<Mask> masks = SomeMasks(shape, count);
+  for (Mask& mask : masks) {
+    for (size_t i = 0; i < mask.weights.size(); ++i) {
+      mask.weights[i] = 0.1 + static_cast<double>(i % 251) / 251;
+    }
+  }
+  return masks;
+}
+
 // Touches nothing: what reading alone costs in the direct back end.
 class NothingReduction final : public Reduction {
  public:
@@ -123,6 +135,34 @@ class NothingReduction final : public Reduction {
   void Process(State&, const Tile&) const override {}
   void Merge(State&, const Partition&) override {}
 };
+
+using Operations = std::vector<std::pair<std::string, std::unique_ptr<Reduction>>>;
+
+Result<Operations> MakeOperations(SignalShape signal) {
+  Operations operations;
+  operations.emplace_back("sum", std::make_unique<SumReduction>());
+  for (const int count : {1, 4, 8, 16, 32, 64}) {
+    PENSTOCK_ASSIGN_OR_RETURN(auto masks, MaskReduction::Create(SomeMasks(signal, count)));
+    operations.emplace_back(fmt::format("masks_{}", count), std::move(masks));
+  }
+  for (const int count : {1, 4, 8, 16}) {
+    PENSTOCK_ASSIGN_OR_RETURN(auto masks, MaskReduction::Create(SomeFloatMasks(signal, count)));
+    operations.emplace_back(fmt::format("float_masks_{}", count), std::move(masks));
+  }
+  operations.emplace_back("std", std::make_unique<StatisticsReduction>());
+  operations.emplace_back("extremes", std::make_unique<ExtremesReduction>());
+  PENSTOCK_ASSIGN_OR_RETURN(auto centre, CentreOfMassReduction::Create(FullMask(signal)));
+  operations.emplace_back("com", std::move(centre));
+  PENSTOCK_ASSIGN_OR_RETURN(auto histogram,
+                            HistogramReduction::Create({.count = 256, .low = 0, .high = 256}));
+  operations.emplace_back("histogram", std::move(histogram));
+  const PolarGrid grid{.centre_row = static_cast<double>(signal.rows) / 2,
+                       .centre_column = static_cast<double>(signal.columns) / 2,
+                       .rings = 256};
+  PENSTOCK_ASSIGN_OR_RETURN(auto radial, RadialReduction::Create(grid));
+  operations.emplace_back("radial_256", std::move(radial));
+  return operations;
+}
 
 using Rates = std::map<std::string, std::vector<double>>;
 
@@ -137,15 +177,7 @@ Status Measure(const BandwidthOptions& options, Rates& rates) {
   PENSTOCK_ASSIGN_OR_RETURN(const Reader cold_reader, Reader::Open(options.dataset, direct));
   const SignalShape signal = reader.shape().signal;
 
-  std::vector<std::pair<std::string, std::unique_ptr<Reduction>>> operations;
-  operations.emplace_back("sum", std::make_unique<SumReduction>());
-  for (const int count : {1, 4, 8}) {
-    PENSTOCK_ASSIGN_OR_RETURN(auto masks, MaskReduction::Create(SomeMasks(signal, count)));
-    operations.emplace_back(fmt::format("masks_{}", count), std::move(masks));
-  }
-  operations.emplace_back("std", std::make_unique<StatisticsReduction>());
-  PENSTOCK_ASSIGN_OR_RETURN(auto centre, CentreOfMassReduction::Create(FullMask(signal)));
-  operations.emplace_back("com", std::move(centre));
+  PENSTOCK_ASSIGN_OR_RETURN(const auto operations, MakeOperations(signal));
 
   PassOptions pass;
   pass.threads = options.threads;
@@ -173,7 +205,7 @@ Status Measure(const BandwidthOptions& options, Rates& rates) {
     DropFromPageCache(reader.dataset());
     PENSTOCK_ASSIGN_OR_RETURN(const PassSummary read, cold_reader.Run(nothing_only, pass));
     rates["direct_read"].push_back(static_cast<double>(read.bytes) / read.seconds / (1 << 30));
-    Reduction* const one_mask[] = {operations[1].second.get()};
+    Reduction* const one_mask[] = {operations[1].second.get()};  // masks_1
     DropFromPageCache(reader.dataset());
     PENSTOCK_ASSIGN_OR_RETURN(const PassSummary masked, cold_reader.Run(one_mask, pass));
     rates["direct_masks_1"].push_back(static_cast<double>(masked.bytes) / masked.seconds /
@@ -196,7 +228,8 @@ int Main(int argc, char** argv) {
   app.add_option("--repeat", options.repeat)->check(CLI::Range(1, 1000));
   app.add_option("--tile-bytes", options.tile_bytes);
   app.add_option("--tile-frames", options.tile_frames);
-  app.add_option("--only", options.only, "some of sum, masks_1, masks_4, masks_8, std, com")
+  app.add_option("--only", options.only,
+                 "some of sum, masks_K, float_masks_K, std, extremes, com, histogram, radial_256")
       ->delimiter(',');
   app.add_flag("--cold", options.cold, "also the direct back end, after dropping the page cache");
   app.add_flag("--json", options.json);
