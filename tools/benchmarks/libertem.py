@@ -1,0 +1,145 @@
+"""Reader against LiberTEM, the release in the tests' environment: element type by operation, warm and
+cold. LiberTEM gets the same frames as one raw file, and of its executors and I/O back ends the ones
+that are quickest for the operation; its context is started, and each operation run once, before the
+clock is. Both use all processors."""
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+
+from benchmarks.measure import GIB, Row, Table
+
+TYPES = ["float32", "uint16", "uint8"]
+OPERATIONS = ["sum", "masks_1", "masks_4", "masks_16", "std", "com", "radial_256"]
+EXECUTORS = ["dask", "threads", "inline"]
+SIGNAL = (256, 256)
+
+# Reads "OPERATION BACKEND" lines, answers each with the seconds of a run.
+WORKER = """
+import sys, time
+import numpy as np, sparse
+import libertem.api as lt
+from libertem.io.dataset.base import DirectBackend, MMapBackend
+from libertem.udf.com import CoMUDF
+from libertem.udf.masks import ApplyMasksUDF
+from libertem.udf.stddev import StdDevUDF
+from libertem.udf.sum import SumUDF
+
+def rings(count, outer):
+    rows, columns = SHAPE
+    y, x = np.mgrid[:rows, :columns]
+    distance = np.hypot(y - rows / 2, x - columns / 2)
+    edges = np.linspace(0, outer, count + 1)
+    stack = [(distance > low if low > 0 else distance >= 0) & (distance <= high)
+             for low, high in zip(edges, edges[1:])]
+    return np.stack(stack).astype(np.float32)
+
+def sparse_rings():
+    return sparse.COO(rings(256, np.hypot(SHAPE[0] / 2, SHAPE[1] / 2)))
+
+def udf(operation):
+    if operation == "sum": return SumUDF()
+    if operation == "std": return StdDevUDF()
+    if operation == "com": return CoMUDF.with_params(cy=SHAPE[0] / 2, cx=SHAPE[1] / 2)
+    if operation == "radial_256":
+        return ApplyMasksUDF(mask_factories=sparse_rings, mask_count=256, mask_dtype=np.float32, use_sparse=True)
+    count = int(operation.rpartition("_")[2])
+    return ApplyMasksUDF(mask_factories=lambda: rings(count, SHAPE[0] / 2), mask_count=count,
+                         mask_dtype=np.float32, use_sparse=False)
+
+if __name__ == "__main__":
+    path, dtype, frames, executor = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+    SHAPE = tuple(int(n) for n in sys.argv[5].split(","))
+    with lt.Context.make_with(executor) as context:
+        data = {name: context.load("raw", path=path, dtype=dtype, nav_shape=(frames // 64, 64), sig_shape=SHAPE,
+                                   io_backend=backend)
+                for name, backend in (("mmap", MMapBackend()), ("direct", DirectBackend()))}
+        print("ready", flush=True)
+        for line in sys.stdin:
+            operation, backend = line.split()
+            begin = time.perf_counter()
+            context.run_udf(dataset=data[backend], udf=udf(operation))
+            print(time.perf_counter() - begin, flush=True)
+"""
+
+
+def run(bench):
+    program = bench.work / "libertem_worker.py"
+    program.write_text(WORKER)
+    for dtype in TYPES:
+        yield from _one_type(bench, dtype, program)
+
+
+def _one_type(bench, dtype, program):
+    # A quarter of the size for each type, as the cold table reads every byte from the disk.
+    item = {"float32": 4, "uint16": 2, "uint8": 1}[dtype]
+    frames = max(64, int(bench.frames * 2 / item) // 4 // 64 * 64)
+    dataset, raw = bench.work / f"typed-{dtype}", bench.work / f"typed-{dtype}.raw"
+    bench.run(bench.penstock.parents[2] / "tests/penstock_make_dataset", dataset, "--scan-shape",
+              f"{frames // 64},64", "--sig-shape", *SIGNAL, "--dtype", dtype)
+    _write_raw(dataset, raw)
+    size = raw.stat().st_size / GIB
+    with contextlib.ExitStack() as stack:
+        workers = {}
+        for executor in EXECUTORS:
+            workers[executor] = stack.enter_context(_worker(bench, program, raw, dtype, frames, executor))
+        yield Table(f"reader against LiberTEM, {dtype}, warm", [
+            _warm(bench, dataset, workers, operation, size) for operation in OPERATIONS])
+        yield Table(f"reader against LiberTEM, {dtype}, cold", [_cold(bench, dataset, raw, workers, size)])
+    raw.unlink()
+
+
+def _write_raw(dataset, raw):
+    import zarr
+    array = zarr.open_array(dataset / "data.zarr/real", mode="r")
+    with open(raw, "wb") as file:
+        for row in range(array.shape[0]):
+            array[row].tofile(file)
+
+
+@contextlib.contextmanager
+def _worker(bench, program, raw, dtype, frames, executor):
+    command = [bench.root / ".venv/bin/python", program, raw, dtype, frames, executor,
+               ",".join(str(n) for n in SIGNAL)]
+    with subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True) as process:
+        if process.stdout.readline().strip() != "ready":
+            raise RuntimeError(f"LiberTEM does not start with {executor}")
+
+        def run(operation, backend):
+            process.stdin.write(f"{operation} {backend}\n")
+            process.stdin.flush()
+            return float(process.stdout.readline())
+
+        yield run
+        process.stdin.close()
+
+
+def _ours(bench, dataset, operation, *options):
+    done = bench.run(bench.bandwidth, dataset, "--threads", os.cpu_count(), "--repeat", 1, "--only", operation, "--json",
+                     *options)
+    return json.loads(done.stdout)["repetitions"]
+
+
+def _warm(bench, dataset, workers, operation, size):
+    for executor in workers:
+        workers[executor](operation, "mmap")  # compiles, fills the page cache
+    quickest = min(workers, key=lambda executor: workers[executor](operation, "mmap"))
+    ours, theirs = [], []
+    for _ in range(bench.repeats):
+        theirs.append(size / workers[quickest](operation, "mmap"))
+        ours.append(_ours(bench, dataset, operation)[operation][0])
+    return Row(operation.replace("_", " "), f"LiberTEM, {quickest}", ours, theirs)
+
+
+def _cold(bench, dataset, raw, workers, size):
+    ours, theirs = [], {(executor, backend): [] for executor in workers for backend in ("mmap", "direct")}
+    for _ in range(bench.repeats):
+        for executor, backend in theirs:
+            bench.drop_from_page_cache(raw)
+            theirs[executor, backend].append(size / workers[executor]("masks_1", backend))
+        ours.append(_ours(bench, dataset, "masks_1", "--cold")["direct_masks_1"][0])
+    executor, backend = max(theirs, key=lambda each: statistics.median(theirs[each]))
+    return Row("masks 1, O_DIRECT", f"LiberTEM, {executor}, {backend}", ours, theirs[executor, backend])
