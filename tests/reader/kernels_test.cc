@@ -296,6 +296,19 @@ TEST_P(KernelTest, MomentsAreExactForCounts) {
   }
 }
 
+TEST_P(KernelTest, MomentsOfTheExtremesAreExact) {
+  constexpr size_t kPixels = 70;
+  for (const uint16_t value : {0, 1, 32767, 32768, 65535}) {
+    const std::vector<uint16_t> words(8 * kPixels, value);
+    std::vector<uint32_t> sums(kPixels);
+    std::vector<uint64_t> squares(kPixels);
+    AddMoments(FramePixels<uint16_t>{words.data(), kPixels, 8, kPixels}, sums.data(),
+               squares.data());
+    EXPECT_EQ(sums, std::vector<uint32_t>(kPixels, 8U * value));
+    EXPECT_EQ(squares, std::vector<uint64_t>(kPixels, uint64_t{8} * value * value));
+  }
+}
+
 TEST_P(KernelTest, ShiftedMomentsAgree) {
   for (const size_t pixels : {1, 15, 64, 1025}) {
     for (const size_t frames : {1, 7, 8, 33}) {
