@@ -66,7 +66,8 @@ class CarefulDatabase final : public rocksdb::StackableDB {
     if (!failure_.ok()) {
       if (Clock::now() < next_attempt_) return failure_;
       next_attempt_ = Clock::now() + kPause;
-      if (const rocksdb::Status resumed = Resume(); !resumed.ok()) return resumed;
+      // (StackableDB does not pass Resume on.)
+      if (const rocksdb::Status resumed = GetBaseDB()->Resume(); !resumed.ok()) return resumed;
       failure_ = rocksdb::Status::OK();
     }
     const rocksdb::Status done = call();
@@ -82,8 +83,9 @@ class CarefulDatabase final : public rocksdb::StackableDB {
   Clock::time_point next_attempt_;
 };
 
-rocksdb::Options MakeOptions() {
+rocksdb::Options MakeOptions(rocksdb::Env* disk) {
   rocksdb::Options options;
+  options.env = disk;
   options.create_if_missing = true;
   options.info_log = std::make_shared<DaemonLog>();
   options.write_buffer_size = 4 << 20;
@@ -98,9 +100,11 @@ Error DatabaseFailure(const std::filesystem::path& directory, const rocksdb::Sta
       .In(directory.string());
 }
 
-Result<std::unique_ptr<rocksdb::DB>> OpenDatabase(const std::filesystem::path& directory) {
+Result<std::unique_ptr<rocksdb::DB>> OpenDatabase(const std::filesystem::path& directory,
+                                                  rocksdb::Env* disk) {
   rocksdb::DB* database = nullptr;
-  rocksdb::Status opened = rocksdb::DB::Open(MakeOptions(), directory.string(), &database);
+  const rocksdb::Options options = MakeOptions(disk);
+  rocksdb::Status opened = rocksdb::DB::Open(options, directory.string(), &database);
   if (!opened.ok()) {
     spdlog::warn("{}: the cache's database cannot be opened ({}); it is begun anew",
                  directory.string(), opened.ToString());
@@ -109,7 +113,7 @@ Result<std::unique_ptr<rocksdb::DB>> OpenDatabase(const std::filesystem::path& d
     std::filesystem::remove_all(aside, failure);
     std::filesystem::rename(directory, aside, failure);
     if (failure) return Error::FromErrno(failure.value(), "cannot move").In(directory.string());
-    opened = rocksdb::DB::Open(MakeOptions(), directory.string(), &database);
+    opened = rocksdb::DB::Open(options, directory.string(), &database);
   }
   if (!opened.ok()) return DatabaseFailure(directory, opened);
   return std::unique_ptr<rocksdb::DB>(std::make_unique<CarefulDatabase>(database));

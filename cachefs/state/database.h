@@ -14,8 +14,10 @@ namespace penstock::cachefs {
 
 // A database that cannot be opened is moved aside once and a new one is begun. What it has to say
 // goes to the daemon's log. After a write that failed (a full disk) the next ones fail at once, and
-// once a second it is tried whether the database can go on.
-Result<std::unique_ptr<rocksdb::DB>> OpenDatabase(const std::filesystem::path& directory);
+// once a second it is tried whether the database can go on. `disk` (tests: one that fails) must
+// outlive it.
+Result<std::unique_ptr<rocksdb::DB>> OpenDatabase(const std::filesystem::path& directory,
+                                                  rocksdb::Env* disk = rocksdb::Env::Default());
 
 Error DatabaseFailure(const std::filesystem::path& directory, const rocksdb::Status& status);
 
