@@ -227,6 +227,10 @@ HttpClient::Attempt HttpClient::PerformOnce(HttpRequest request, Clock::time_poi
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
   curl_easy_setopt(curl, CURLOPT_NOBODY, request.method == HttpRequest::Method::kHead ? 1L : 0L);
+  if (request.method == HttpRequest::Method::kPut) {
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "PUT");
+  }
+  if (!options_.use_proxy) curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, TakeHeader);
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, TakeBody);

@@ -32,6 +32,7 @@ namespace penstock::cachefs {
 struct HttpClientOptions {
   std::chrono::milliseconds timeout{30'000};  // of one request with its retries
   bool follow_redirects = true;
+  bool use_proxy = true;  // of the environment
   std::string user = {};  // "" for none (then ~/.netrc is looked at)
   std::string password = {};
   std::filesystem::path certificate_authorities = {};  // "": those of the system
@@ -40,14 +41,14 @@ struct HttpClientOptions {
 };
 
 struct HttpRequest {
-  enum class Method { kGet, kHead };
+  enum class Method { kGet, kHead, kPut };  // kPut: of nothing
   Method method = Method::kGet;
   std::string url;
-  std::vector<std::string> headers;  // "Name: value"
+  std::vector<std::string> headers = {};  // "Name: value"
   // Called before every attempt; adds headers that hold for a moment only (signatures).
-  std::function<void(HttpRequest&)> sign;
+  std::function<void(HttpRequest&)> sign = nullptr;
   // Where the body of an answer 206 goes. Bodies of other answers go to HttpResponse::body.
-  std::span<std::byte> destination;
+  std::span<std::byte> destination = {};
   size_t body_limit = size_t{64} << 10;  // for HttpResponse::body; a longer one is an error
 };
 

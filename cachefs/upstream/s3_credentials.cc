@@ -76,8 +76,10 @@ std::map<std::string, std::string> ParseIniSection(const std::string& text,
   return values;
 }
 
-S3CredentialsSource::S3CredentialsSource()
-    : file_(FileNamed("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")), profile_(Profile()) {
+S3CredentialsSource::S3CredentialsSource(bool instance)
+    : file_(FileNamed("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")),
+      profile_(Profile()),
+      of_role_(S3RoleCredentials::FromEnvironment(instance)) {
   S3Credentials credentials{.access_key = FromEnvironment("AWS_ACCESS_KEY_ID"),
                             .secret_key = FromEnvironment("AWS_SECRET_ACCESS_KEY"),
                             .session_token = FromEnvironment("AWS_SESSION_TOKEN")};
@@ -88,6 +90,12 @@ S3CredentialsSource::S3CredentialsSource()
 
 S3Credentials S3CredentialsSource::Get() {
   if (from_environment_) return *from_environment_;
+  S3Credentials credentials = FromFile();
+  if (!credentials.access_key.empty() || !of_role_) return credentials;
+  return of_role_->Get();
+}
+
+S3Credentials S3CredentialsSource::FromFile() {
   const std::lock_guard lock(mutex_);
   const auto identity = IdentifyFile(file_);
   if (!identity.ok() || (read_ && *read_ == *identity)) return from_file_;

@@ -1,15 +1,17 @@
 // S3 credentials and settings from where the tools of S3 keep them: the environment (AWS_*), then
-// ~/.aws/credentials and ~/.aws/config.
+// ~/.aws/credentials and ~/.aws/config, then the services of containers and instances.
 
 #ifndef PENSTOCK_CACHEFS_UPSTREAM_S3_CREDENTIALS_H_
 #define PENSTOCK_CACHEFS_UPSTREAM_S3_CREDENTIALS_H_
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 
+#include "cachefs/upstream/s3_role_credentials.h"
 #include "cachefs/upstream/s3_signature.h"
 #include "penstock/base/file.h"
 
@@ -21,19 +23,25 @@ std::map<std::string, std::string> ParseIniSection(const std::string& text,
 
 // AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN; without them the profile
 // AWS_PROFILE ("default") of AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials), which is read again
-// when it has changed: tokens that expire are renewed there. Without either: none. Thread-safe.
+// when it has changed: tokens that expire are renewed there. Without either: those of
+// S3RoleCredentials, or none. Thread-safe.
 class S3CredentialsSource {
  public:
-  S3CredentialsSource();
+  // `instance`: whether the metadata service of an instance may be asked without being named.
+  explicit S3CredentialsSource(bool instance);
+  // May take seconds where a service has to be asked.
   S3Credentials Get();
 
  private:
+  S3Credentials FromFile();
+
   std::optional<S3Credentials> from_environment_;
   const std::filesystem::path file_;
   const std::string profile_;
   std::mutex mutex_;
   std::optional<FileIdentity> read_;
   S3Credentials from_file_;
+  const std::unique_ptr<S3RoleCredentials> of_role_;  // or null
 };
 
 // `wanted`, or AWS_REGION, AWS_DEFAULT_REGION, "region" of the profile in AWS_CONFIG_FILE

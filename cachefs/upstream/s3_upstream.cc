@@ -44,11 +44,12 @@ std::string HostHeader(const std::string& scheme, std::string authority) {
 class S3Upstream final : public HttpObjectStore {
  public:
   S3Upstream(const std::string& address, Bucket bucket, std::string prefix, std::string region,
-             HttpClientOptions options)
+             bool of_aws, HttpClientOptions options)
       : HttpObjectStore(address, std::move(options)),
         bucket_(std::move(bucket)),
         prefix_(std::move(prefix)),
-        region_(std::move(region)) {}
+        region_(std::move(region)),
+        credentials_(/*instance=*/of_aws) {}
 
   Result<struct stat> Stat(const std::string& path) override {
     PENSTOCK_ASSIGN_OR_RETURN(const HttpObject object, Describe(path, client_.Deadline()));
@@ -264,8 +265,9 @@ Result<std::shared_ptr<Upstream>> MakeS3Upstream(const std::string& address,
   }
   options.follow_redirects = false;
   std::string store_name = "s3://" + rest;
-  return std::shared_ptr<Upstream>(std::make_shared<S3Upstream>(
-      store_name, std::move(bucket), prefix, region, std::move(options)));
+  return std::shared_ptr<Upstream>(
+      std::make_shared<S3Upstream>(store_name, std::move(bucket), prefix, region,
+                                   /*of_aws=*/endpoint.empty(), std::move(options)));
 }
 
 }  // namespace penstock::cachefs

@@ -235,6 +235,8 @@ class Probe:
         self.process.stdin.write(json.dumps(call) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
+        while line.startswith("[20"):  # of the log
+            line = self.process.stdout.readline()
         assert line, f"the probe has ended with {self.process.wait()} on {call}"
         return json.loads(line)
 
