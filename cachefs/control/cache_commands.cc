@@ -9,6 +9,7 @@
 #include <string_view>
 #include <thread>
 
+#include "cachefs/control/visibility.h"
 #include "cachefs/control/warm_job.h"
 
 namespace penstock::cachefs {
@@ -19,6 +20,8 @@ constexpr int kDeepestDataset = 8;
 constexpr std::chrono::milliseconds kBetweenReports{200};
 constexpr std::array<std::string_view, 7> kCommands = {"warm", "evict", "pin",  "unpin",
                                                        "pins", "quota", "scrub"};
+
+using DatasetViews = std::vector<std::shared_ptr<const DatasetView>>;
 
 std::string TextOf(const Json& request, const char* key) {
   const auto found = request.find(key);
@@ -93,8 +96,7 @@ Status CacheCommands::Evict(const Json& request, const Writer& write) {
   if (!datasets.ok() && files.evicted + files.held == 0) return datasets.error();
   size_t evicted = 0;
   size_t held = 0;
-  using Views = std::vector<std::shared_ptr<const DatasetView>>;
-  for (const auto& dataset : datasets.ok() ? *datasets : Views()) {
+  for (const auto& dataset : datasets.ok() ? *datasets : DatasetViews()) {
     for (const auto& block : dataset->blocks) {
       if (services_.cache->Evict(block->id)) {
         ++evicted;
@@ -151,9 +153,13 @@ Status CacheCommands::CollectBelow(const std::string& path, int depth,
   return {};
 }
 
-Status CacheCommands::Locate(const std::string& path, const Writer& write) {
-  PENSTOCK_ASSIGN_OR_RETURN(const auto datasets, DatasetsAt(path));
-  for (const auto& view : datasets) {
+Status CacheCommands::Locate(const std::string& path, const Peer& peer, const Writer& write) {
+  const auto datasets = DatasetsAt(path);
+  if (!datasets.ok() && IsTrusted(peer)) return datasets.error();
+  bool found = false;
+  for (const auto& view : datasets.ok() ? *datasets : DatasetViews()) {
+    if (!MaySeeDataset(peer, *services_.upstream, view->path)) continue;
+    found = true;
     std::vector<NodeResidency> nodes{ResidencyHere(*services_.cache, *view, services_.node_name)};
     if (services_.elsewhere) {
       for (NodeResidency& node : services_.elsewhere(*view)) nodes.push_back(std::move(node));
@@ -163,6 +169,11 @@ Status CacheCommands::Locate(const std::string& path, const Writer& write) {
     if (!write(LocateJson(*view, inside ? path : view->path, nodes))) {
       return Error::Cancelled("the client has gone");
     }
+  }
+  // To others one that is not there and one that is not for them are the same.
+  if (!found) {
+    return Error(ErrorKind::kPermission, "there is no dataset here that you may read")
+        .In("/" + path);
   }
   write({{"done", true}});
   return {};

@@ -13,6 +13,7 @@
 #include "cachefs/cache/block_cache.h"
 #include "cachefs/cache/dataset_registry.h"
 #include "cachefs/control/locate.h"
+#include "cachefs/control/peer.h"
 #include "cachefs/policy/cache_policy.h"
 #include "cachefs/scrub/scrubber.h"
 #include "penstock/dataset/description.h"
@@ -42,8 +43,8 @@ class CacheCommands {
   bool Knows(const std::string& command) const;
   // Writes the progress and the last line, or returns the error.
   Status Handle(const Json& request, const Writer& write);
-  // Where the blocks of the datasets at `path` are; one line per dataset. For everybody.
-  Status Locate(const std::string& path, const Writer& write);
+  // Where the blocks of the datasets at `path` are that the peer may see; one line per dataset.
+  Status Locate(const std::string& path, const Peer& peer, const Writer& write);
   // Returns once the lock that everything needs was free.
   void Ping() const { services_.cache->block_count(); }
   // Ends what is under way.

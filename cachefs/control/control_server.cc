@@ -9,6 +9,8 @@
 
 #include <cerrno>
 
+#include "cachefs/control/visibility.h"
+
 namespace penstock::cachefs {
 
 namespace {
@@ -97,7 +99,7 @@ void ControlServer::Converse(int socket) {
 }
 
 Status ControlServer::HandOver(const Json& request, const Peer& peer, int socket) {
-  if (peer.uid != 0 && peer.uid != geteuid()) {
+  if (!IsTrusted(peer)) {
     return Error(ErrorKind::kPermission, "only root and the user of the daemon may do that");
   }
   if (!services_.hand_over) return Error::Unsupported("this daemon cannot be replaced");
@@ -111,12 +113,12 @@ Status ControlServer::Handle(const Json& request, const Peer& peer, const Writer
   };
   const std::string command = text("command");
   if (command == "status") {
-    Json answer = services_.status(request);
+    Json answer = services_.status(request, peer);
     answer["done"] = true;
     write(answer);
     return {};
   }
-  if (command == "locate") return services_.commands->Locate(text("path"), write);
+  if (command == "locate") return services_.commands->Locate(text("path"), peer, write);
   if (command == "check") {
     Json answer = services_.check();
     answer["done"] = true;
@@ -128,7 +130,7 @@ Status ControlServer::Handle(const Json& request, const Peer& peer, const Writer
     write({{"done", true}});
     return {};
   }
-  if (peer.uid != 0 && peer.uid != geteuid()) {
+  if (!IsTrusted(peer)) {
     return Error(ErrorKind::kPermission, "only root and the user of the daemon may do that");
   }
   if (services_.commands->Knows(command)) {

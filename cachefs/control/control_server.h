@@ -20,9 +20,9 @@ namespace penstock::cachefs {
 
 struct ControlServices {
   CacheCommands* commands = nullptr;
-  std::function<Json(const Json& request)> status;  // the whole answer to "status"
-  std::function<Json()> check;                      // the whole answer to "check"; may take long
-  std::function<void()> unmount;                    // begins the end of the daemon
+  std::function<Json(const Json& request, const Peer& peer)> status;  // the whole answer
+  std::function<Json()> check;    // the whole answer to "check"; may take long
+  std::function<void()> unmount;  // begins the end of the daemon
   // A successor asks for the mount (handover/handover.h) and is answered over its socket.
   std::function<Status(const Json& request, const Peer& peer, int socket)> hand_over = nullptr;
 };

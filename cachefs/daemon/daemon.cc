@@ -137,7 +137,8 @@ Result<HandedOver> Daemon::Run(const std::stop_token& stop, const MountEvents& e
   PENSTOCK_RETURN_IF_ERROR(BeginSession(takeover));
   ControlServices control_services{
       .commands = commands_.get(),
-      .status = [this](const Json& request) { return DescribeStatus(request); },
+      .status = [this](const Json& request,
+                       const Peer& peer) { return DescribeStatus(request, peer); },
       .check = [this] { return Check(); },
       .unmount = [this] { session_->RequestStop(); }};
   control_services.hand_over = [this](const Json& request, const Peer& peer, int socket) {

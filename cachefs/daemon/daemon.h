@@ -82,7 +82,7 @@ class Daemon {
   std::string ControlSocket() const { return (directory_.path() / "control.sock").string(); }
   MountSnapshot TakeSnapshot(size_t most_datasets) const;
   void DescribeDatasets(size_t most, MountSnapshot& snapshot) const;
-  Json DescribeStatus(const Json& request) const;
+  Json DescribeStatus(const Json& request, const Peer& peer) const;
   std::string DescribeLine() const;
   Json Check();
   Status AskStore() const;

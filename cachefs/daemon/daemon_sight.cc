@@ -8,6 +8,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "cachefs/control/visibility.h"
 #include "cachefs/daemon/daemon.h"
 #include "cachefs/sight/counter_table.h"
 #include "cachefs/sight/metrics_text.h"
@@ -103,10 +104,12 @@ void Daemon::DescribeDatasets(size_t most, MountSnapshot& snapshot) const {
   }
 }
 
-Json Daemon::DescribeStatus(const Json& request) const {
+Json Daemon::DescribeStatus(const Json& request, const Peer& peer) const {
   const auto most = request.find("datasets");
-  return StatusJson(TakeSnapshot(
+  Json status = StatusJson(TakeSnapshot(
       most != request.end() && most->is_number_unsigned() ? most->get<size_t>() : SIZE_MAX));
+  KeepVisibleDatasets(peer, *memory_, status);
+  return status;
 }
 
 std::string Daemon::DescribeLine() const {

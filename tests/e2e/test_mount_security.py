@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pathlib
+import shutil
 import socket
 import tempfile
 
@@ -13,7 +14,7 @@ import pytest
 
 from as_user import NOBODY, as_user, need_root
 from mount_store import BLOCK, digest, master, store
-from mounting import mounted, need_fuse, replicas
+from mounting import mounted, need_fuse, replicas, wait_for
 from test_mount_descriptors import ACQUIRE, GRANTED, WAIT, ask
 
 need_fuse()
@@ -74,6 +75,11 @@ def test_the_cache_directory_gives_nothing_away(penstock, store, open_folder):
 
 
 def control(cache, request):
+    lines = control_lines(cache, request)
+    return lines[-1] if lines else None
+
+
+def control_lines(cache, request):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(120)
         connection.connect(str(cache / "control.sock"))
@@ -82,8 +88,7 @@ def control(cache, request):
         answer = b""
         while part := connection.recv(1 << 16):
             answer += part
-        lines = [json.loads(line) for line in answer.splitlines()]
-        return lines[-1] if lines else None
+        return [json.loads(line) for line in answer.splitlines()]
 
 
 def test_the_control_socket_obeys_root_alone(penstock, store, open_folder):
@@ -103,6 +108,50 @@ def test_the_control_socket_obeys_root_alone(penstock, store, open_folder):
                 assert "error" in (control(cache, nonsense) or {"error": ""})
         assert mount.pid() == pid and "stays" in penstock("pins", cache).stdout
         assert mount.status()["datasets"][0]["complete_blocks"] == 3
+
+
+def test_names_of_datasets_are_told_to_those_who_may_read_them(penstock, store, open_folder):
+    """Others get the counts."""
+    point, cache = open_folder / "mnt", open_folder / "cache"
+    shutil.copytree(store / "proposal", store / "secret_proposal")
+    os.chmod(store / "secret_proposal", 0o750)
+    os.chown(store / "secret_proposal", 0, 4242)
+    with mounted(penstock, store, point, cache) as mount:
+        penstock("warm", point)
+        os.listdir(point / "proposal/scan"), os.listdir(point / "secret_proposal/scan")
+        penstock("pin", point / "secret_proposal")
+
+        def told(**who):
+            def ask_all():
+                status = control(cache, {"command": "status"})
+                return ([dataset["dataset"] for dataset in status["datasets"]], status["dataset_count"],
+                        status["cached_blocks"], "secret" in json.dumps(status))
+            return as_user(ask_all, **who)
+
+        both = ["proposal/scan", "secret_proposal/scan"]
+        assert told() == [["proposal/scan"], 2, 6, False]
+        assert told(uid=0, gid=0) == told(groups=[4242]) == told(gid=4242) == [both, 2, 6, True]
+        # It needs no store, and nobody who waits for it.
+        store.rename(store.parent / "away")
+        assert told() == [["proposal/scan"], 2, 6, False]
+        (store.parent / "away").rename(store)
+        wait_for(lambda: mount.status()["store_presence"]["state"] == "there")
+
+        def located(path, **who):
+            return as_user(lambda: control_lines(cache, {"command": "locate", "path": path}), **who)
+
+        everything = located("")
+        assert [line["dataset"] for line in everything[:-1]] == ["proposal/scan"]
+        assert "secret" not in json.dumps(everything)
+        assert [line.get("dataset") for line in located("", groups=[4242])[:-1]] == both
+        # What is not there and what is not for him are the same to him.
+        hidden, missing = located("secret_proposal/scan"), located("missing/scan")
+        assert [line["kind"] for line in hidden + missing] == [hidden[0]["kind"]] * 2
+        assert hidden[0]["error"].replace("secret_proposal", "missing") == missing[0]["error"]
+        # Nor do the files of the cache directory tell.
+        for path in cache.iterdir():
+            if path.is_file() and path.name != "penstock-cache.json":
+                assert as_user(lambda: read(path)) == errno.EACCES, path
 
 
 OUTSIDE = ["..", "../..", "../secret", "/etc", "proposal/../../secret", "proposal/../..", "./..",

@@ -56,7 +56,7 @@ struct LogFileSink::Queue {
 
 Result<std::shared_ptr<LogFileSink>> LogFileSink::Open(const std::filesystem::path& path) {
   PENSTOCK_ASSIGN_OR_RETURN(FileDescriptor file,
-                            OpenFile(path, O_WRONLY | O_CREAT | O_APPEND, 0644));
+                            OpenFile(path, O_WRONLY | O_CREAT | O_APPEND, 0640));
   auto queue = std::make_shared<Queue>(std::move(file));
   std::thread([queue] { queue->Write(); }).detach();
   return std::shared_ptr<LogFileSink>(new LogFileSink(std::move(queue)));

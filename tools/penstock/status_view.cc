@@ -137,7 +137,7 @@ void AddDatasets(const Json& status, Lines& lines) {
   }
   const auto count = status.value("dataset_count", datasets.size());
   if (count > datasets.size()) {
-    lines.AddRaw(fmt::format("  and {} smaller datasets", count - datasets.size()));
+    lines.AddRaw(fmt::format("  and {} other datasets", count - datasets.size()));
   }
 }
 

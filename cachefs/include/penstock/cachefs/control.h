@@ -3,8 +3,8 @@
 // A request is one line of JSON {"command": "status" | "check" | "locate" | "ping" | "warm" |
 // "evict" | "pin" | "unpin" | "pins" | "quota" | "scrub" | "unmount", ...}; the answer is one or
 // more lines of JSON, the last with "done": true or "error": text. Anybody may ask for the status,
-// where blocks are and whether the daemon is alive; the rest is for root and the user of the
-// daemon. "status" takes "datasets": N, to be told of the N that take most room only.
+// where blocks are and whether the daemon is alive, and is told names of datasets that he may read;
+// the rest is for root and the user of the daemon. "status" takes "datasets": N, to be told of the N that take most room only.
 // ("handover" begins another conversation, of two daemons.)
 
 #ifndef PENSTOCK_CACHEFS_CONTROL_H_
