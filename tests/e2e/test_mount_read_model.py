@@ -322,6 +322,7 @@ def test_every_byte_is_the_stores(penstock, master, places, options):
                         return
 
     with mounted(penstock, master, point, cache, "--settle-time", "0", *options) as mount:
+        before = mount.status()["process"]
         threads = [threading.Thread(target=read, args=(thread,)) for thread in range(4)]
         for thread in threads:
             thread.start()
@@ -332,7 +333,9 @@ def test_every_byte_is_the_stores(penstock, master, places, options):
             thread.join()
         assert not wrong, f"PENSTOCK_MODEL_SEED={SEED}: {wrong[0]}"
         assert min(reads) > 0
-        counters = mount.status()["counters"]
+        status = mount.status()
+        print(f"{sum(reads)} reads: {before} before, {status['process']} after")
+        counters = status["counters"]
         assert counters["damaged_cache_extents"] == counters["verification_failures"] == 0
         assert counters["cache_errors"] == 0
     assert replicas(cache) or options
