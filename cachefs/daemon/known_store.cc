@@ -2,26 +2,26 @@
 
 #include <spdlog/spdlog.h>
 
-#include "penstock/base/file.h"
+#include "cachefs/state/checked_json.h"
 #include "penstock/cachefs/upstream.h"
-#include "penstock/dataset/description.h"
 
 namespace penstock::cachefs {
 
 namespace {
 
 constexpr char kFileName[] = "known-store.json";
-constexpr uint64_t kMostBytes = 64 * 1024;
 
 }  // namespace
 
 std::optional<KnownStore> ReadKnownStore(const std::filesystem::path& cache) {
-  const auto text = ReadWholeFile(cache / kFileName, kMostBytes);
-  if (!text.ok()) return std::nullopt;
+  const auto json = ReadCheckedJson(cache / kFileName, {"given", "store"});
+  if (!json.ok()) {
+    if (json.error().kind() != ErrorKind::kNotFound) spdlog::warn("{}", json.error().ToString());
+    return std::nullopt;
+  }
   try {
-    const Json json = Json::parse(*text);
-    return KnownStore{.given = json.at("given").get<std::string>(),
-                      .store = json.at("store").get<std::string>()};
+    return KnownStore{.given = json->at("given").get<std::string>(),
+                      .store = json->at("store").get<std::string>()};
   } catch (const Json::exception&) {
     return std::nullopt;
   }
@@ -33,7 +33,7 @@ void WriteKnownStore(const std::filesystem::path& cache, const KnownStore& known
   // A password in an address is nobody's business.
   const Json json = {{"given", WithoutSecrets(known.given)},
                      {"store", WithoutSecrets(known.store)}};
-  const Status written = WriteFileAtomically(cache / kFileName, json.dump(1) + "\n");
+  const Status written = WriteCheckedJson(cache / kFileName, json);
   if (!written.ok()) spdlog::warn("{}", written.error().ToString());
 }
 

@@ -5,17 +5,13 @@
 
 #include <algorithm>
 #include <memory>
-#include <system_error>
 #include <utility>
 
 #include "cachefs/cache/block_source.h"
-#include "penstock/base/file.h"
 
 namespace penstock::cachefs {
 
 namespace {
-
-constexpr uint64_t kMostPolicyBytes = uint64_t{16} << 20;
 
 int64_t Now() {
   return std::chrono::duration_cast<std::chrono::seconds>(
@@ -34,89 +30,22 @@ bool Matches(const std::string& pattern, std::string_view path) {
          (path.size() == pattern.size() || path[pattern.size()] == '/');
 }
 
-KeepPin PinFromJson(const Json& json) {
-  KeepPin pin;
-  json.at("number").get_to(pin.number);
-  json.at("pattern").get_to(pin.pattern);
-  if (json.contains("first_block")) {
-    pin.blocks = {json.at("first_block").get<int64_t>(), json.at("last_block").get<int64_t>()};
-  }
-  json.at("owner").get_to(pin.owner);
-  json.at("reason").get_to(pin.reason);
-  json.at("created").get_to(pin.created);
-  if (json.contains("expires")) pin.expires = json.at("expires").get<int64_t>();
-  return pin;
-}
-
-// What is wrong with a damaged file is said with its bytes, which need not be text.
-std::string Printable(std::string text) {
-  std::ranges::replace_if(
-      text, [](char byte) { return byte < ' ' || byte > '~'; }, '?');
-  return text;
-}
-
-Json BoundToJson(uint64_t bytes) { return bytes == UINT64_MAX ? Json() : Json(bytes); }
-
-uint64_t BoundFromJson(const Json& json) {
-  return json.is_null() ? UINT64_MAX : json.get<uint64_t>();
-}
-
 }  // namespace
 
-Json ToJson(const KeepPin& pin) {
-  Json json = {{"number", pin.number},
-               {"pattern", pin.pattern},
-               {"owner", pin.owner},
-               {"reason", pin.reason},
-               {"created", pin.created}};
-  if (pin.blocks) {
-    json["first_block"] = pin.blocks->first;
-    json["last_block"] = pin.blocks->second;
-  }
-  if (pin.expires) json["expires"] = *pin.expires;
-  return json;
-}
-
 Result<std::unique_ptr<CachePolicy>> CachePolicy::Load(const std::filesystem::path& file) {
+  PENSTOCK_ASSIGN_OR_RETURN(PolicyContents contents, ReadPolicy(file));
   std::unique_ptr<CachePolicy> policy(new CachePolicy(file));
-  std::error_code failure;
-  if (!std::filesystem::exists(file, failure)) return policy;
-  PENSTOCK_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(file, kMostPolicyBytes));
-  try {
-    const Json json = Json::parse(text);
-    json.at("next_number").get_to(policy->contents_.next_number);
-    for (const Json& pin : json.at("pins")) policy->contents_.pins.push_back(PinFromJson(pin));
-    for (const auto& [folder, quota] : json.at("quotas").items()) {
-      policy->contents_.quotas[folder] = {.soft_bytes = BoundFromJson(quota.at("soft_bytes")),
-                                          .hard_bytes = BoundFromJson(quota.at("hard_bytes"))};
-    }
-  } catch (const Json::exception& problem) {
-    return Error::Corrupt("the pins and quotas of the cache cannot be read")
-        .In(file.string())
-        .Found(Printable(problem.what()))
-        .Advice("mend the file, or move it away and pin again");
-  }
+  policy->contents_ = std::move(contents);
   return policy;
 }
 
-CachePolicy::Contents CachePolicy::Copy() const {
+PolicyContents CachePolicy::Copy() const {
   const std::lock_guard lock(mutex_);
   return contents_;
 }
 
-Status CachePolicy::Change(Contents contents) {
-  Json pins = Json::array();
-  for (const KeepPin& pin : contents.pins) pins.push_back(ToJson(pin));
-  Json quotas = Json::object();
-  for (const auto& [folder, quota] : contents.quotas) {
-    quotas[folder] = {{"soft_bytes", BoundToJson(quota.soft_bytes)},
-                      {"hard_bytes", BoundToJson(quota.hard_bytes)}};
-  }
-  const Json json = {{"next_number", contents.next_number},
-                     {"pins", std::move(pins)},
-                     {"quotas", std::move(quotas)}};
-  PENSTOCK_RETURN_IF_ERROR(
-      WriteFileAtomically(file_, json.dump(1, ' ', false, Json::error_handler_t::replace)));
+Status CachePolicy::Change(PolicyContents contents) {
+  PENSTOCK_RETURN_IF_ERROR(WritePolicy(file_, contents));
   const std::lock_guard lock(mutex_);
   contents_ = std::move(contents);
   return {};
@@ -132,7 +61,7 @@ Result<KeepPin> CachePolicy::Add(KeepPin pin) {
   const int64_t now = Now();
   if (HasExpired(pin, now)) return Error::InvalidArgument("the pin would have expired already");
   const std::lock_guard changing(changing_);
-  Contents contents = Copy();
+  PolicyContents contents = Copy();
   std::erase_if(contents.pins, [now](const KeepPin& known) { return HasExpired(known, now); });
   pin.number = contents.next_number++;
   pin.created = now;
@@ -143,7 +72,7 @@ Result<KeepPin> CachePolicy::Add(KeepPin pin) {
 
 Result<size_t> CachePolicy::Remove(std::optional<int64_t> number, const std::string& pattern) {
   const std::lock_guard changing(changing_);
-  Contents contents = Copy();
+  PolicyContents contents = Copy();
   const size_t removed = std::erase_if(contents.pins, [&](const KeepPin& pin) {
     return number ? pin.number == *number : pin.pattern == pattern;
   });
@@ -191,7 +120,7 @@ Status CachePolicy::SetQuota(const std::string& folder, FolderQuota quota) {
         .Found(fmt::format("{} and {} bytes", quota.soft_bytes, quota.hard_bytes));
   }
   const std::lock_guard changing(changing_);
-  Contents contents = Copy();
+  PolicyContents contents = Copy();
   if (quota.soft_bytes == UINT64_MAX && quota.hard_bytes == UINT64_MAX) {
     contents.quotas.erase(folder);
   } else {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <system_error>
 
+#include "cachefs/state/checked_json.h"
 #include "penstock/base/file.h"
 
 namespace penstock::cachefs {
@@ -18,7 +19,6 @@ namespace {
 
 constexpr std::chrono::seconds kPause{10};  // before what is away is asked again
 constexpr std::chrono::seconds kBetweenSaves{5};
-constexpr uint64_t kMostStateBytes = 64 * 1024;
 constexpr uint64_t kMostReportBytes = uint64_t{16} << 20;
 
 int64_t Now() {
@@ -56,16 +56,15 @@ ScrubPass PassFromJson(const Json& json) {
 
 // A state that cannot be read only means that the next pass begins at the beginning.
 ScrubPass LoadPass(const std::filesystem::path& file) {
-  std::error_code failure;
-  if (!std::filesystem::exists(file, failure)) return {};
-  const auto text = ReadWholeFile(file, kMostStateBytes);
-  if (text.ok()) {
-    try {
-      return PassFromJson(Json::parse(*text));
-    } catch (const Json::exception&) {
-      spdlog::warn("{}: the state of the scrub cannot be read; it begins anew", file.string());
-    }
+  const auto json = ReadCheckedJson(
+      file, {"number", "position", "began", "ended", "replicas", "bytes", "damaged_extents",
+             "healed_extents", "quarantined_replicas", "evicted_replicas", "unchecked_replicas"});
+  if (!json.ok() && json.error().kind() == ErrorKind::kNotFound) return {};
+  try {
+    if (json.ok()) return PassFromJson(*json);
+  } catch (const Json::exception&) {
   }
+  spdlog::warn("{}: the state of the scrub cannot be read; it begins anew", file.string());
   return {};
 }
 
@@ -330,12 +329,12 @@ bool Scrubber::Throttle(uint64_t bytes, const std::stop_token& stop) {
 }
 
 void Scrubber::Save() {
-  std::string text;
+  Json state;
   {
     const std::lock_guard lock(mutex_);
-    text = ToJson(pass_).dump(1);
+    state = ToJson(pass_);
   }
-  if (const Status saved = WriteFileAtomically(state_file_, text); !saved.ok()) {
+  if (const Status saved = WriteCheckedJson(state_file_, state); !saved.ok()) {
     spdlog::warn("the position of the scrub cannot be written down: {}", saved.error().ToString());
   }
 }
@@ -350,7 +349,7 @@ void Scrubber::Report(Json line) const {
     std::filesystem::rename(report_file_, report_file_.string() + ".1", failure);
   }
   const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  const auto file = OpenFile(report_file_, O_WRONLY | O_CREAT | O_APPEND, 0644);
+  const auto file = OpenFile(report_file_, O_WRONLY | O_CREAT | O_APPEND, 0640);
   if (!file.ok() ||
       write(file->get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     spdlog::error("cannot write {}: {}", report_file_.string(), text);

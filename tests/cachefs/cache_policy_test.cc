@@ -97,10 +97,69 @@ TEST_F(CachePolicyTest, NonsenseIsRefused) {
   EXPECT_FALSE(policy_->SetQuota("", {.hard_bytes = 1}).ok());
   EXPECT_FALSE(policy_->SetQuota("a", {.soft_bytes = 2, .hard_bytes = 1}).ok());
   EXPECT_TRUE(policy_->Pins().empty());
-  std::ofstream(root_ / "policy.json") << "{\"pins\": 7";
-  const auto damaged = CachePolicy::Load(root_ / "policy.json");
-  ASSERT_FALSE(damaged.ok());
-  EXPECT_EQ(damaged.error().kind(), ErrorKind::kCorrupt);
+}
+
+TEST_F(CachePolicyTest, WhatIsDamagedIsTakenFromTheCopy) {
+  const std::filesystem::path file = root_ / "policy.json";
+  const std::filesystem::path copy = root_ / "policy.json.copy";
+  const auto patterns = [&]() -> std::vector<std::string> {
+    const auto read = ReadPolicy(file);
+    if (!read.ok()) return {std::string(ErrorKindName(read.error().kind()))};
+    std::vector<std::string> found;
+    for (const KeepPin& pin : read->pins) found.push_back(pin.pattern);
+    return found;
+  };
+  const auto text = [](const std::filesystem::path& path) { return *ReadWholeFile(path, 100'000); };
+  const auto put = [](const std::filesystem::path& path, const std::string& bytes) {
+    std::ofstream(path, std::ios::binary) << bytes;
+  };
+  LoadPolicy();
+  ASSERT_TRUE(policy_->Add({.pattern = "proposal", .owner = "ada"}).ok());
+  ASSERT_TRUE(policy_->SetQuota("folder", {.soft_bytes = 10, .hard_bytes = 20}).ok());
+  const std::string whole = text(file);
+  EXPECT_EQ(text(copy), whole);
+  const std::vector<std::string> right = {"proposal"};
+
+  // A bit of either, one at a time: nothing is believed that was not written.
+  for (const auto& damaged : {file, copy}) {
+    for (size_t at = 0; at < whole.size(); at += 11) {
+      std::string bytes = whole;
+      bytes[at] = static_cast<char>(bytes[at] ^ (1 << (at % 8)));
+      put(damaged, bytes);
+      ASSERT_EQ(patterns(), right) << damaged << " " << at;
+      ASSERT_EQ(policy_->QuotaOf("folder").hard_bytes, 20U);
+      ASSERT_EQ(Json::parse(text(file)), Json::parse(whole)) << at;
+      ASSERT_EQ(Json::parse(text(copy)), Json::parse(whole)) << at;
+      put(damaged, whole);
+    }
+    std::filesystem::remove(damaged);
+    EXPECT_EQ(patterns(), right);
+    EXPECT_EQ(text(damaged), whole);
+    put(damaged, "");
+    EXPECT_EQ(patterns(), right);
+  }
+  put(file, "{\"pins\": 7");
+  EXPECT_EQ(patterns(), right);
+  EXPECT_EQ(text(root_ / "policy.json.damaged"), "{\"pins\": 7");
+
+  put(file, "{\"pins\": 7");
+  put(copy, "{");
+  EXPECT_EQ(patterns(), std::vector<std::string>{"corrupt"});
+  std::filesystem::remove(file);
+  EXPECT_EQ(patterns(), std::vector<std::string>{"corrupt"});
+  std::filesystem::remove(copy);
+  EXPECT_TRUE(patterns().empty());
+
+  // Of an earlier version: without checksum and copy.
+  put(file, R"({"next_number": 8, "pins": [{"number": 7, "pattern": "proposal", "owner": "",
+            "reason": "", "created": 1}], "quotas": {}})");
+  EXPECT_EQ(patterns(), right);
+  EXPECT_EQ(ReadPolicy(file)->next_number, 8);
+  EXPECT_NE(text(file).find("checksum"), std::string::npos);
+  // The machine ended between the two.
+  put(copy, whole);
+  EXPECT_EQ(ReadPolicy(file)->next_number, 8);
+  EXPECT_EQ(text(copy), text(file));
 }
 
 TEST_F(CachePolicyTest, PinnedBlocksStayAndTheRestIsReadThrough) {

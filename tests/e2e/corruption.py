@@ -78,19 +78,30 @@ ROWS = (
 
 
 # Of the cache's own files: what a daemon makes of them that starts afterwards. Where it begins its
-# records anew the replicas are proved where they lie and nothing is fetched.
+# records anew the replicas are proved where they lie and nothing is fetched. What was pinned is pinned
+# still. (What daemons hand to each other lies in memory, in no file.)
 StateRow = collections.namedtuple("StateRow", "file damage expected")
 
+DATABASE_FILES = ("CURRENT", "MANIFEST-*", "*.log", "*.sst", "OPTIONS-*")
+
 STATE_ROWS = (
-    [StateRow(file, damage, REFETCHED)
-     for file in ("state/CURRENT", "state/MANIFEST-*", "state/*.log", "state/*.sst", "state/OPTIONS-*")
-     for damage in ("flip head", "flip tail", "truncate", "zero", "delete")]
+    [StateRow(f"state/{file}", damage, REFETCHED)
+     for file in DATABASE_FILES for damage in ("flip head", "flip tail", "truncate", "zero", "delete")]
     + [StateRow("state", "delete", REFETCHED), StateRow("state", "stale", REFETCHED),
-       StateRow("scrub.json", "truncate", REFETCHED), StateRow("scrub.json", "delete", REFETCHED),
+       # Names of the store, for when it is away.
+       *[StateRow(f"memory/{file}", damage, REFETCHED)
+         for file in DATABASE_FILES for damage in ("flip head", "flip tail", "zero", "delete")],
+       StateRow("memory", "delete", REFETCHED), StateRow("sidecars", "delete", REFETCHED),
+       StateRow("scrub.json", "truncate", REFETCHED), StateRow("scrub.json", "another value", REFETCHED),
+       StateRow("scrub.json", "delete", REFETCHED), StateRow("scrub-report.jsonl", "zero", REFETCHED),
        StateRow("lock", "delete", REFETCHED),
-       # Nothing tells what was pinned but this.
-       StateRow("policy.json", "truncate", REFUSED), StateRow("policy.json", "zero", REFUSED),
-       StateRow("policy.json", "flip head", REFUSED),
+       StateRow("known-store.json", "truncate", REFETCHED),
+       StateRow("known-store.json", "another value", REFETCHED),
+       StateRow("known-store.json", "delete", REFETCHED),
+       # The pins: there are two copies, and both say when they are damaged.
+       *[StateRow(file, damage, REFETCHED) for file in ("policy.json", "policy.json.copy")
+         for damage in ("truncate", "zero", "flip head", "flip tail", "another value", "delete")],
+       StateRow("policy.json*", "truncate", REFUSED), StateRow("policy.json*", "another value", REFUSED),
        # A directory without the marker may be anybody's.
        StateRow("penstock-cache.json", "delete", REFUSED),
        StateRow("penstock-cache.json", "truncate", REFETCHED)])
@@ -114,6 +125,16 @@ def damage_file(path, damage, numbers, other=None, stale=None, foreign=None):
         with open(path, "r+b") as file:
             file.write(theirs)
             file.truncate()
+    elif damage == "another value":
+        # Of the same kind: what it was cannot be seen from the file alone.
+        text = path.read_text()
+        for written, wrong in (('"pattern": "pro', '"pattern": "prx'), ('"began": 1', '"began": 2'),
+                              ('"store": "/', '"store": "/x/')):
+            if written in text:
+                path.write_text(text.replace(written, wrong))
+                break
+        else:
+            raise AssertionError(f"{path} has nothing to change")
     elif damage == "truncate":
         os.truncate(path, numbers.randrange(size // 2, size - 1) if size > 3 else 0)
     elif damage == "extend":
