@@ -66,16 +66,37 @@ class CarefulDatabase final : public rocksdb::StackableDB {
     if (!failure_.ok()) {
       if (Clock::now() < next_attempt_) return failure_;
       next_attempt_ = Clock::now() + kPause;
-      // (StackableDB does not pass Resume on.)
-      if (const rocksdb::Status resumed = GetBaseDB()->Resume(); !resumed.ok()) return resumed;
-      failure_ = rocksdb::Status::OK();
+      failure_ = Revive();
+      if (!failure_.ok()) return failure_;
     }
+    if (const rocksdb::Status prepared = FillMemory(); !prepared.ok()) return prepared;
     const rocksdb::Status done = call();
     if (!done.ok()) {
       failure_ = done;
       next_attempt_ = Clock::now() + kPause;
     }
     return done;
+  }
+
+  // RocksDB begins a new log when it goes on, in the place of the broken one, but only where there
+  // is something in memory to be written to a table: with nothing there it would write to the
+  // broken one. So there is always something, and writing it out tells whether the log is a new
+  // one.
+  rocksdb::Status Revive() {
+    // (StackableDB does not pass it on.)
+    if (rocksdb::Status resumed = GetBaseDB()->Resume(); !resumed.ok()) return resumed;
+    if (rocksdb::Status filled = FillMemory(); !filled.ok()) return filled;
+    return StackableDB::Flush(rocksdb::FlushOptions(), DefaultColumnFamily());
+  }
+
+  rocksdb::Status FillMemory() {
+    uint64_t entries = 0;
+    const bool known = GetIntProperty(rocksdb::DB::Properties::kNumEntriesActiveMemTable, &entries);
+    if (known && entries > 0) return {};
+    rocksdb::WriteOptions past_the_log;
+    past_the_log.disableWAL = true;
+    // Of a key that nobody has.
+    return StackableDB::Delete(past_the_log, DefaultColumnFamily(), std::string(1, '\0'));
   }
 
   std::mutex mutex_;

@@ -19,10 +19,11 @@ namespace {
 // A disk that takes no byte more while it is full.
 struct Fullness {
   std::atomic<bool> full{false};
+  std::atomic<bool> only_logs{false};  // of what is written; tables find room
   std::atomic<int> refused{0};
 
-  bool Refuses() {
-    if (!full) return false;
+  bool Refuses(bool is_log) {
+    if (!full || (only_logs && !is_log)) return false;
     ++refused;
     return true;
   }
@@ -30,12 +31,13 @@ struct Fullness {
 
 class FullFile final : public rocksdb::FSWritableFileOwnerWrapper {
  public:
-  FullFile(std::unique_ptr<rocksdb::FSWritableFile>&& file, Fullness& fullness)
-      : FSWritableFileOwnerWrapper(std::move(file)), fullness_(fullness) {}
+  FullFile(std::unique_ptr<rocksdb::FSWritableFile>&& file, bool is_log, Fullness& fullness)
+      : FSWritableFileOwnerWrapper(std::move(file)), is_log_(is_log), fullness_(fullness) {}
 
   rocksdb::IOStatus Append(const rocksdb::Slice& bytes, const rocksdb::IOOptions& options,
                            rocksdb::IODebugContext* context) override {
-    if (fullness_.Refuses()) return rocksdb::IOStatus::NoSpace("the disk of the test is full");
+    if (fullness_.Refuses(is_log_))
+      return rocksdb::IOStatus::NoSpace("the disk of the test is full");
     return FSWritableFileOwnerWrapper::Append(bytes, options, context);
   }
   rocksdb::IOStatus Append(const rocksdb::Slice& bytes, const rocksdb::IOOptions& options,
@@ -45,6 +47,7 @@ class FullFile final : public rocksdb::FSWritableFileOwnerWrapper {
   }
 
  private:
+  const bool is_log_;
   Fullness& fullness_;
 };
 
@@ -59,7 +62,8 @@ class FullDisk final : public rocksdb::FileSystemWrapper {
                                     rocksdb::IODebugContext* context) override {
     std::unique_ptr<rocksdb::FSWritableFile> made;
     rocksdb::IOStatus done = FileSystemWrapper::NewWritableFile(name, options, &made, context);
-    if (done.ok()) *file = std::make_unique<FullFile>(std::move(made), fullness_);
+    if (done.ok())
+      *file = std::make_unique<FullFile>(std::move(made), name.ends_with(".log"), fullness_);
     return done;
   }
 
@@ -168,6 +172,34 @@ TEST_F(DatabaseTest, FullAgainAndAgain) {
     EXPECT_EQ(Get(std::to_string(round)), "of " + std::to_string(round));
   }
   EXPECT_TRUE(Put("after").ok());
+}
+
+TEST_F(DatabaseTest, FullFromTheFirstWriteOn) {
+  fullness_.full = true;
+  EXPECT_FALSE(Put("in vain").ok());
+  fullness_.full = false;
+  ASSERT_TRUE(Becomes([&] { return Put("after").ok(); }));
+  Open();
+  EXPECT_EQ(Get("after"), "of after");
+  EXPECT_EQ(Get("in vain"), "nothing");
+}
+
+// It goes on, finds no room for the next write, goes on again.
+TEST_F(DatabaseTest, RoomForAMomentOnly) {
+  ASSERT_TRUE(Put("before").ok());
+  fullness_.only_logs = true;
+  fullness_.full = true;
+  EXPECT_FALSE(Put("in vain").ok());
+  for (int before = fullness_.refused; fullness_.refused < before + 3;) {
+    EXPECT_FALSE(Put("in vain").ok());
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  fullness_.full = false;
+  ASSERT_TRUE(Becomes([&] { return Put("after").ok(); }));
+  Open();
+  EXPECT_EQ(Get("before"), "of before");
+  EXPECT_EQ(Get("after"), "of after");
+  EXPECT_EQ(Get("in vain"), "nothing");
 }
 
 TEST_F(DatabaseTest, OneThatCannotBeOpenedIsBegunAnewAndKeptBeside) {
