@@ -36,6 +36,19 @@ bool IsPassedThrough(Node& node) {
   return node.backing_id > 0;
 }
 
+// Smaller files that are no blocks are read from the kernel's memory anyway, and logs among them
+// are to grow for those who have them open: the kernel reads what it was given by itself.
+constexpr uint64_t kSmallFile = uint64_t{64} << 20;
+
+bool MayPassThrough(const BlockSource& source) {
+  return source.is_block() || source.file_bytes >= kSmallFile;
+}
+
+bool IsGrown(Node& node) {
+  const std::lock_guard lock(node.mutex);
+  return node.grown;
+}
+
 }  // namespace
 
 void Operations::Open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
@@ -151,8 +164,9 @@ void Operations::OpenCached(fuse_req_t request, const std::shared_ptr<Node>& nod
       // Where the kernel maps direct_io files, incomplete blocks are served without a second copy
       // in the page cache. Otherwise pages are kept: the bytes of a node never change.
       const bool direct =
-          services_.channel->passthrough() ||
-          (services_.channel->maps_direct_files() && !services_.cache->IsComplete(pin));
+          MayPassThrough(*node->block) &&
+          (services_.channel->passthrough() ||
+           (services_.channel->maps_direct_files() && !services_.cache->IsComplete(pin)));
       info->direct_io = direct ? 1 : 0;
       info->keep_cache = direct ? 0 : 1;
     }
@@ -179,7 +193,7 @@ void Operations::LogOpen(fuse_req_t request, const Node& node, AccessMode mode) 
 int32_t Operations::TryPassthrough(fuse_req_t request, Node& node, const ReplicaPin& pin) {
   // Another backing file, or none, is refused by the kernel while this one is in use.
   if (node.backing_id > 0) return node.backing_id;
-  if (!services_.channel->passthrough()) return 0;
+  if (!services_.channel->passthrough() || !MayPassThrough(*node.block)) return 0;
   // Daemon-served descriptors may be mapped; the node stays served until they are closed. New
   // lookups get another node (BlockCompleted).
   if (node.served_opens > 0 || !services_.cache->IsComplete(pin)) return 0;
@@ -224,15 +238,23 @@ void Operations::Read(fuse_req_t request, size_t size, off_t offset, fuse_file_i
     handle->face->Read(static_cast<uint64_t>(offset), size, reply);
     return;
   }
+  if (IsGrown(*handle->node)) {
+    ReadPlain(request, handle, size, offset);
+    return;
+  }
   const ReplicaPin pin = services_.cache->Pin(handle->node->block);
   if (handle->node->block->is_block()) {
     services_.cache->Read(pin, static_cast<uint64_t>(offset), size, reply);
     return;
   }
+  if (static_cast<uint64_t>(offset) >= handle->node->block->file_bytes) {
+    ReadAtEnd(request, handle, size, offset);
+    return;
+  }
   services_.cache->Read(pin, static_cast<uint64_t>(offset), size,
                         [this, request, handle, size, offset,
                          reply](const Result<std::span<const std::byte>>& bytes) {
-                          if (!bytes.ok() && handle->file && HasLostItsName(bytes.error())) {
+                          if (!bytes.ok() && HasLostItsName(bytes.error())) {
                             ReadPlain(request, handle, size, offset);
                           } else {
                             reply(bytes);
@@ -270,11 +292,14 @@ Result<size_t> Operations::ReadFromStore(OpenFileHandle& handle, uint64_t offset
     const std::lock_guard lock(node.mutex);
     shown = node.shown;
   }
-  Result<size_t> read = file->Read(offset, destination);
-  if (read.ok() && node.block) {
-    // The node is one state of the file: its bytes or none.
+  Result<size_t> read = Error::FromErrno(ESTALE, "the file is not open in the store").In(node.path);
+  if (file) read = file->Read(offset, destination);
+  if (read.ok() && node.block && !IsGrown(node)) {
+    // The node is one state of the file: its bytes or none. Or more than it had.
     PENSTOCK_ASSIGN_OR_RETURN(const struct stat now, file->Stat());
     if (HasSameBytes(now, shown)) return read;
+    const auto named = services_.upstream->Stat(node.path);
+    if (named.ok() && HasGrown(handle.node, *named)) return read;
     return Error::FromErrno(ESTALE, "the file was changed while it was open").In(node.path);
   }
   if (read.ok()) return read;
@@ -282,7 +307,7 @@ Result<size_t> Operations::ReadFromStore(OpenFileHandle& handle, uint64_t offset
   // still name the same file. (By its number alone, another one may have got that.)
   PENSTOCK_ASSIGN_OR_RETURN(file, services_.upstream->Open(node.path));
   PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, file->Stat());
-  if (!HasSameBytes(status, shown)) return read;
+  if (!HasSameBytes(status, shown) && !HasGrown(handle.node, status)) return read;
   {
     const std::lock_guard lock(handle.mutex);
     handle.file = file;
@@ -318,7 +343,7 @@ void Operations::CloseFile(uint64_t handle) {
 }
 
 void Operations::BlockCompleted(const BlockSource& source) {
-  if (!services_.channel->passthrough()) return;
+  if (!services_.channel->passthrough() || !MayPassThrough(source)) return;
   const auto node = nodes_.Current(source.path);
   if (!node || !node->block || node->block->id != source.id) return;
   {

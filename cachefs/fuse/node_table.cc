@@ -116,6 +116,8 @@ void NodeTable::Restore(const MountState& state) {
     node->face = held.face;
     node->backing_id = held.backing_id;
     node->shown = held.shown;
+    node->grown = held.block && !held.block->is_block() &&
+                  static_cast<uint64_t>(held.shown.st_size) != held.block->file_bytes;
     if (held.current) current_[node->path] = node;
     nodes_[node->id] = std::move(node);
   }

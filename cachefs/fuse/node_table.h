@@ -43,7 +43,10 @@ struct Node {
   int served_opens = 0;
   int passthrough_opens = 0;
   int32_t backing_id = 0;  // > 0 while passthrough_opens > 0
-  struct stat shown {};    // what the kernel was told last, of a file that is not a dataset's block
+  // Of an ordinary file with a block: it is not in that state any more, but what was written behind
+  // its end since is for those who have it open (growing_files.cc). Never taken back.
+  bool grown = false;
+  struct stat shown {};  // what the kernel was told last, of a file that is not a dataset's block
   std::chrono::steady_clock::time_point shown_at;
 
  private:

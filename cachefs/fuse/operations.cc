@@ -28,8 +28,11 @@ struct stat Shown(struct stat status, Node& node) {
   }
   const std::lock_guard lock(node.mutex);
   if (node.block) {
-    // The node is one state of the file; another one gets another node.
-    if (IdentityOf(status) == node.block->identity) node.shown = status;
+    // The node is one state of the file, or what has grown from it; another one gets another node.
+    const bool is_same =
+        IdentityOf(status) == node.block->identity ||
+        (node.grown && node.device == status.st_dev && node.inode == status.st_ino);
+    if (is_same) node.shown = status;
     return node.shown;
   }
   if (S_ISREG(node.type) && (node.device != status.st_dev || node.inode != status.st_ino)) {
@@ -150,6 +153,7 @@ void Operations::GetAttributes(fuse_req_t request, fuse_ino_t id) {
   }
   WithStore(*services_.metadata_workers, request, [this, node](const Pending& pending) {
     const auto status = services_.upstream->Stat(node->path);
+    if (status.ok()) HasGrown(node, *status);
     const fuse_req_t claimed = pending->Claim();
     if (claimed == nullptr) return;
     if (!status.ok()) {

@@ -147,6 +147,12 @@ class Operations {
   bool LookupFace(const Pending& pending, const std::string& directory, const std::string& name);
   void GetFaceAttributes(fuse_req_t request, const std::shared_ptr<Node>& node);
   void OpenFaceFile(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
+  // growing_files.cc. Whether an ordinary file that is open is to be shown as it is `now`, and no
+  // longer in the state of its node. Blocks on the store.
+  bool HasGrown(const std::shared_ptr<Node>& node, const struct stat& now);
+  // Behind the end of the state of the node.
+  void ReadAtEnd(fuse_req_t request, const std::shared_ptr<OpenFileHandle>& handle, size_t size,
+                 off_t offset);
   void OpenPlain(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
   void ReadPlain(fuse_req_t request, const std::shared_ptr<OpenFileHandle>& handle, size_t size,
                  off_t offset);

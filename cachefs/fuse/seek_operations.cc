@@ -81,15 +81,17 @@ void Operations::Seek(fuse_req_t request, off_t offset, int whence, fuse_file_in
     return;
   }
   struct stat shown {};
+  bool grown = false;
   {
     const std::lock_guard lock(node.mutex);
     shown = node.shown;
+    grown = node.grown;
   }
   const Place all_data = AllData(from, whence, static_cast<uint64_t>(shown.st_size));
   WithStore(
       *services_.read_workers, request, std::min(kPatience, services_.upstream_timeout),
       [all_data](fuse_req_t claimed) { Reply(claimed, all_data); },
-      [this, handle, shown, from, whence, all_data](const Pending& pending) {
+      [this, handle, shown, grown, from, whence, all_data](const Pending& pending) {
         const auto ask = [&]() -> Result<Place> {
           std::shared_ptr<UpstreamFile> file;
           {
@@ -102,7 +104,7 @@ void Operations::Seek(fuse_req_t request, off_t offset, int whence, fuse_file_in
           const auto found = file->Seek(from, whence);
           PENSTOCK_ASSIGN_OR_RETURN(const struct stat now, file->Stat());
           // A node with a block is one state of the file; any other is the file as it is now.
-          if (handle->node->block && !HasSameBytes(now, shown)) return all_data;
+          if (handle->node->block && !grown && !HasSameBytes(now, shown)) return all_data;
           if (found.ok()) return Place(*found);
           if (found.error().system_errno() == ENXIO) return Place();
           return AllData(from, whence, static_cast<uint64_t>(now.st_size));

@@ -5,6 +5,7 @@ import mmap
 import os
 import random
 import shutil
+import subprocess
 import threading
 
 import pytest
@@ -94,10 +95,61 @@ def test_every_open_sees_the_file_as_it_is(penstock, plain, places, options, cha
         wait_for(lambda: mount.status()["other_files"]["files"] == 1)
 
 
+COLD_OR_WARM = pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+
+
 @SERVING
-@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-def test_a_file_that_was_quiet_when_opened_ends_where_it_ended_then(penstock, plain, places, options, warm):
-    """docs/cachefs.md says so: it grows for those who open it again, and no read mixes two states."""
+@COLD_OR_WARM
+@pytest.mark.parametrize("name", ["notes.txt", "below/table.bin"])
+def test_a_quiet_file_grows_for_those_who_have_it_open(penstock, plain, places, options, warm, name):
+    point, cache = places
+    path, shown = plain / name, point / name
+    expected = path.read_bytes()
+    with mounted(penstock, plain, point, cache, *options):
+        if warm:
+            penstock("warm", shown)
+        with open(shown, "rb", buffering=0) as reader, open(shown, "rb", buffering=0) as another:
+            assert reader.read() == expected
+            for more in (b"another\n", random.Random(5).randbytes(EXTENT), b"the last one\n"):
+                with open(path, "ab") as writer:
+                    writer.write(more)
+                expected += more
+                got = b""
+                while len(got) < len(more):
+                    got += wait_for(reader.read)
+                assert got == more
+                assert os.fstat(reader.fileno()).st_size == len(expected)
+            # Whoever begins to read now gets all of it.
+            assert wait_for(lambda: os.fstat(another.fileno()).st_size == len(expected))
+            assert another.read() == expected
+            assert shown.read_bytes() == expected
+            # It may shrink, too, now that it is the file as it is.
+            os.truncate(path, 5)
+            assert wait_for(lambda: os.fstat(another.fileno()).st_size == 5)
+            assert os.pread(another.fileno(), 100, 0) == expected[:5]
+
+
+@SERVING
+def test_tail_follows_a_quiet_file(penstock, plain, places, options):
+    point, cache = places
+    with mounted(penstock, plain, point, cache, *options):
+        for follow in ("-f", "-F"):
+            with subprocess.Popen(["tail", "-n", "1", "-s", "0.1", follow, point / "notes.txt"],
+                                  stdout=subprocess.PIPE, text=True) as tail:
+                try:
+                    assert tail.stdout.readline() == "one line\n"
+                    for line in ("another\n", "and one more\n", "one line\n"):
+                        with open(plain / "notes.txt", "a") as writer:
+                            writer.write(line)
+                        assert tail.stdout.readline() == line
+                finally:
+                    tail.kill()
+
+
+@SERVING
+@COLD_OR_WARM
+def test_a_file_that_was_written_anew_has_not_grown(penstock, plain, places, options, warm):
+    """It is longer than it was and has its inode number; who has it open keeps what he opened."""
     point, cache = places
     path, shown = plain / "notes.txt", point / "notes.txt"
     with mounted(penstock, plain, point, cache, *options):
@@ -105,17 +157,53 @@ def test_a_file_that_was_quiet_when_opened_ends_where_it_ended_then(penstock, pl
             penstock("warm", shown)
         with open(shown, "rb", buffering=0) as reader:
             assert reader.read() == b"one line\n"
-            with open(path, "ab") as writer:
-                writer.write(b"another\n")
-            assert wait_for(lambda: os.stat(shown).st_size == 17)
+            path.write_text("another file of that name\n")
+            assert wait_for(lambda: shown.read_bytes() == path.read_bytes())
+            assert wait_for(lambda: os.stat(shown).st_size == 26)
             assert os.fstat(reader.fileno()).st_size == 9
             assert reader.read() == b""
             try:
                 assert os.pread(reader.fileno(), 100, 0) == b"one line\n"
             except OSError as failure:  # that state is not kept any more
                 assert failure.errno == errno.EIO
-            assert shown.read_bytes() == b"one line\nanother\n"
-            assert os.fstat(reader.fileno()).st_size == 9
+
+
+@SERVING
+def test_it_grows_on_after_the_daemon_was_replaced(penstock, plain, places, options):
+    point, cache = places
+    path, shown = plain / "notes.txt", point / "notes.txt"
+    with mounted(penstock, plain, point, cache, *options):
+        with open(shown, "rb", buffering=0) as before, open(shown, "rb", buffering=0) as after:
+            assert before.read() == b"one line\n"
+            with open(path, "ab") as writer:
+                writer.write(b"another\n")
+            assert wait_for(before.read) == b"another\n"
+            penstock("restart", point)
+            with open(path, "ab") as writer:
+                writer.write(b"the last one\n")
+            assert wait_for(before.read) == b"the last one\n"
+            assert wait_for(lambda: os.fstat(after.fileno()).st_size == 30)
+            assert after.read() == b"one line\nanother\nthe last one\n"
+
+
+def test_a_large_file_that_the_kernel_reads_ends_where_it_ended_when_opened(penstock, plain, places):
+    """docs/cachefs.md says so."""
+    point, cache = places
+    path, shown = plain / "large", point / "large"
+    with open(path, "wb") as file:
+        file.truncate(64 << 20)
+    with mounted(penstock, plain, point, cache, *NOW) as mount:
+        if not mount.status()["passthrough"]:
+            pytest.skip("SKIPPED: the kernel has no FUSE passthrough (Linux 6.9)")
+        penstock("warm", shown)
+        with open(shown, "rb", buffering=0) as reader:
+            with open(path, "ab") as writer:
+                writer.write(b"another\n")
+            assert wait_for(lambda: os.stat(shown).st_size == (64 << 20) + 8)
+            assert os.fstat(reader.fileno()).st_size == 64 << 20
+            assert os.pread(reader.fileno(), 100, 64 << 20) == b""
+            with open(shown, "rb", buffering=0) as anew:
+                assert os.pread(anew.fileno(), 100, 64 << 20) == b"another\n"
 
 
 @SERVING
