@@ -4,7 +4,8 @@
 // "evict" | "pin" | "unpin" | "pins" | "quota" | "scrub" | "unmount", ...}; the answer is one or
 // more lines of JSON, the last with "done": true or "error": text. Anybody may ask for the status,
 // where blocks are and whether the daemon is alive, and is told names of datasets that he may read;
-// the rest is for root and the user of the daemon. "status" takes "datasets": N, to be told of the N that take most room only.
+// the rest is for root and the user of the daemon. "status" takes "datasets": N, to be told of the
+// N that take most room only.
 // ("handover" begins another conversation, of two daemons.)
 
 #ifndef PENSTOCK_CACHEFS_CONTROL_H_
