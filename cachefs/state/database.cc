@@ -66,8 +66,9 @@ class CarefulDatabase final : public rocksdb::StackableDB {
     if (!failure_.ok()) {
       if (Clock::now() < next_attempt_) return failure_;
       next_attempt_ = Clock::now() + kPause;
-      failure_ = Revive();
-      if (!failure_.ok()) return failure_;
+      // Why it stopped is what is to be known; that RocksDB itself tries to go on is no news.
+      if (!Revive().ok()) return failure_;
+      failure_ = rocksdb::Status::OK();
     }
     if (const rocksdb::Status prepared = FillMemory(); !prepared.ok()) return prepared;
     const rocksdb::Status done = call();
@@ -117,8 +118,9 @@ rocksdb::Options MakeOptions(rocksdb::Env* disk) {
 }  // namespace
 
 Error DatabaseFailure(const std::filesystem::path& directory, const rocksdb::Status& status) {
-  return Error(ErrorKind::kIo, "the cache's database failed: " + status.ToString())
-      .In(directory.string());
+  // A full disk is not sick.
+  const ErrorKind kind = status.IsNoSpace() ? ErrorKind::kNoSpace : ErrorKind::kIo;
+  return Error(kind, "the cache's database failed: " + status.ToString()).In(directory.string());
 }
 
 Result<std::unique_ptr<rocksdb::DB>> OpenDatabase(const std::filesystem::path& directory,

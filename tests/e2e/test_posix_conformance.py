@@ -151,7 +151,8 @@ def test_stress_ng_looks_at_files_and_churns_the_disk_of_the_cache(penstock, mas
             penstock("evict", point, status=None)
 
             def kept():
+                before = mount.counter("fetched_bytes")
                 for name in names[:3]:
                     assert (point / name).read_bytes() == expected[name]
-                return sum(each["complete_blocks"] for each in mount.status()["datasets"]) == 3
+                return mount.counter("fetched_bytes") == before
             wait_for(kept)
