@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "penstock/base/file.h"
+#include "penstock/base/npy_memory.h"
 
 namespace penstock {
 
@@ -59,6 +60,18 @@ Status WriteBoth(int fd, std::string_view header, std::span<const std::byte> byt
   return {};
 }
 
+// C order and little-endian, whatever the file's order is.
+NpyArray ToNative(const NpyHeader& header, std::vector<std::byte> bytes) {
+  if (header.big_endian) SwapBytes(bytes, SwapUnit(header.element_type));
+  if (header.fortran_order && header.shape.size() > 1 && !bytes.empty()) {
+    bytes = FortranToC(bytes, header.shape, ElementSize(header.element_type));
+  }
+  return {.element_type = header.element_type,
+          .is_boolean = header.is_boolean,
+          .shape = header.shape,
+          .bytes = std::move(bytes)};
+}
+
 }  // namespace
 
 Result<NpyArray> ReadNpy(const std::filesystem::path& path, uint64_t limit) {
@@ -78,16 +91,25 @@ Result<NpyArray> ReadNpy(const std::filesystem::path& path, uint64_t limit) {
         .Found(std::to_string(identity.size))
         .Advice("Check whether the file was copied completely");
   }
-  NpyArray array{.element_type = header.element_type,
-                 .is_boolean = header.is_boolean,
-                 .shape = header.shape,
-                 .bytes = std::vector<std::byte>(header.data_bytes)};
-  PENSTOCK_RETURN_IF_ERROR(ReadFully(fd.get(), header.data_offset, array.bytes, path));
-  if (header.big_endian) SwapBytes(array.bytes, SwapUnit(header.element_type));
-  if (header.fortran_order && header.shape.size() > 1 && !array.bytes.empty()) {
-    array.bytes = FortranToC(array.bytes, array.shape, ElementSize(header.element_type));
+  std::vector<std::byte> bytes(header.data_bytes);
+  PENSTOCK_RETURN_IF_ERROR(ReadFully(fd.get(), header.data_offset, bytes, path));
+  return ToNative(header, std::move(bytes));
+}
+
+Result<NpyArray> ParseNpy(std::span<const std::byte> file,
+                          const std::filesystem::path& path_for_errors) {
+  PENSTOCK_ASSIGN_OR_RETURN(
+      const NpyHeader header,
+      ParseNpyHeader(file.first(std::min<size_t>(file.size(), kMaxNpyHeaderBytes + 12)),
+                     path_for_errors));
+  if (file.size() != header.data_offset + header.data_bytes) {
+    return Error::Corrupt("the array is not as long as its NPY header says")
+        .In(path_for_errors)
+        .Expected(std::to_string(header.data_offset + header.data_bytes) + " bytes")
+        .Found(std::to_string(file.size()));
   }
-  return array;
+  const auto elements = file.subspan(header.data_offset);
+  return ToNative(header, {elements.begin(), elements.end()});
 }
 
 Status WriteNpy(const std::filesystem::path& path, ElementType type, std::span<const int64_t> shape,

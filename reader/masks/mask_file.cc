@@ -30,12 +30,6 @@ Result<std::vector<Mask>> LoadMasks(const std::filesystem::path& npy_file, Signa
         .Expected(fmt::format("shape ({0}, {1}) or (masks, {0}, {1})", shape.rows, shape.columns))
         .Found(ShapeText(axes));
   }
-  if (IsComplex(array.element_type)) {
-    return Error::Unsupported("complex masks are not supported")
-        .In(npy_file.string())
-        .Expected("integer, boolean or float values")
-        .Found(std::string(ZarrDataType(array.element_type)));
-  }
   const auto pixels = static_cast<size_t>(shape.pixel_count());
   const size_t count = axes.size() == 3 ? static_cast<size_t>(axes[0]) : 1;
   const std::string name = npy_file.filename().string();
@@ -43,17 +37,24 @@ Result<std::vector<Mask>> LoadMasks(const std::filesystem::path& npy_file, Signa
   bool finite = true;
   VisitElementType(array.element_type, [&](auto zero) {
     using T = decltype(zero);
-    if constexpr (std::is_arithmetic_v<T>) {
-      for (size_t k = 0; k < count; ++k) {
-        masks[k].name = axes.size() == 3 ? fmt::format("{}[{}]", name, k) : name;
-        masks[k].shape = shape;
-        masks[k].weights.resize(pixels);
-        for (size_t p = 0; p < pixels; ++p) {
-          T value{};
-          std::memcpy(&value, array.bytes.data() + (k * pixels + p) * sizeof(T), sizeof(T));
-          masks[k].weights[p] = static_cast<double>(value);
-          finite = finite && std::isfinite(masks[k].weights[p]);
+    constexpr bool kReal = std::is_arithmetic_v<T>;
+    for (size_t k = 0; k < count; ++k) {
+      Mask& mask = masks[k];
+      mask.name = axes.size() == 3 ? fmt::format("{}[{}]", name, k) : name;
+      mask.shape = shape;
+      mask.weights.resize(pixels);
+      if constexpr (!kReal) mask.imaginary.resize(pixels);
+      for (size_t p = 0; p < pixels; ++p) {
+        T value{};
+        std::memcpy(&value, array.bytes.data() + (k * pixels + p) * sizeof(T), sizeof(T));
+        if constexpr (kReal) {
+          mask.weights[p] = static_cast<double>(value);
+        } else {
+          mask.weights[p] = static_cast<double>(value.real());
+          mask.imaginary[p] = static_cast<double>(value.imag());
+          finite = finite && std::isfinite(mask.imaginary[p]);
         }
+        finite = finite && std::isfinite(mask.weights[p]);
       }
     }
   });

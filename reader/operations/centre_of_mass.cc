@@ -30,17 +30,19 @@ ResultArray Divide(const ResultArray& moments, Moment moment, int64_t middle) {
   result.shape.assign(moments.shape.begin() + 1, moments.shape.end());
   const size_t frames = moments.size() / kMomentCount;
   std::vector<double> centre(frames, std::numeric_limits<double>::quiet_NaN());
-  std::visit(
-      [&](const auto& values) {
-        using T = typename std::decay_t<decltype(values)>::value_type;
-        for (size_t f = 0; f < frames; ++f) {
-          const T weight = values[kWeight * frames + f];
-          if (weight == T{0}) continue;
-          const T sum = values[moment * frames + f] + static_cast<T>(middle) * weight;
-          centre[f] = static_cast<double>(sum) / static_cast<double>(weight);
-        }
-      },
-      moments.values);
+  const auto divide = [&]<typename T>(const std::vector<T>& values) {
+    for (size_t f = 0; f < frames; ++f) {
+      const T weight = values[kWeight * frames + f];
+      if (weight == T{0}) continue;
+      const T sum = values[moment * frames + f] + static_cast<T>(middle) * weight;
+      centre[f] = static_cast<double>(sum) / static_cast<double>(weight);
+    }
+  };
+  if (moments.is_integer()) {
+    divide(moments.integers());
+  } else {
+    divide(moments.doubles());
+  }
   result.values = std::move(centre);
   return result;
 }
@@ -56,6 +58,10 @@ Result<std::unique_ptr<CentreOfMassReduction>> CentreOfMassReduction::Create(
     const Mask& selection) {
   if (selection.weights.size() != static_cast<size_t>(selection.shape.pixel_count())) {
     return Error::InvalidArgument("the selection has not one weight per pixel");
+  }
+  if (selection.is_complex()) {
+    return Error::InvalidArgument("the weights of a centre of mass are real")
+        .Found(fmt::format("complex weights in '{}'", selection.name));
   }
   PENSTOCK_ASSIGN_OR_RETURN(
       auto moments, MaskReduction::Create(

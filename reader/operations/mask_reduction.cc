@@ -1,106 +1,219 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <complex>
 #include <limits>
 #include <utility>
 #include <variant>
 
 #include "penstock/reader/operations.h"
 #include "reader/operations/mask_engine.h"
+#include "reader/operations/sparse_mask_engine.h"
 
 namespace penstock {
 
 namespace {
 
-// Totals of the frames of one partition, [frame][mask].
+using Totals = std::variant<std::vector<int64_t>, std::vector<double>>;
+
+// Totals of the frames of one partition, [group][frame][part].
 struct MaskState final : Reduction::State {
-  std::variant<std::vector<int64_t>, std::vector<double>> totals;
+  std::vector<Totals> totals;
   std::vector<uint8_t> valid;  // per frame of the partition
   int64_t first_frame = 0;
 };
 
-std::vector<Mask> OfGoodPixels(std::vector<Mask> masks, const std::vector<uint8_t>& good) {
-  for (Mask& mask : masks) {
-    for (size_t p = 0; p < good.size(); ++p) {
-      if (good[p] == 0) mask.weights[p] = 0;
-    }
+// What an engine computes for one mask: its real or its imaginary part.
+struct Part {
+  size_t mask = 0;
+  bool imaginary = false;
+  bool is_whole = true;  // there is no other part
+};
+
+// Masks that share an engine: the dense ones, the sparse ones.
+struct Group {
+  std::unique_ptr<const MaskEngine> engine;
+  std::vector<Part> parts;
+};
+
+void KeepGoodPixels(Mask& mask, const std::vector<uint8_t>& good) {
+  for (size_t p = 0; p < good.size(); ++p) {
+    if (good[p] != 0) continue;
+    mask.weights[p] = 0;
+    if (mask.is_complex()) mask.imaginary[p] = 0;
   }
-  return masks;
+}
+
+void KeepGoodPixels(SparseMask& mask, const std::vector<uint8_t>& good) {
+  for (size_t e = 0; e < mask.pixels.size(); ++e) {
+    if (good[static_cast<size_t>(mask.pixels[e])] != 0) continue;
+    mask.weights[e] = 0;
+    if (mask.is_complex()) mask.imaginary[e] = 0;
+  }
+}
+
+// The real and the imaginary part as masks of their own.
+template <typename AMask>
+void AddParts(AMask mask, size_t index, std::vector<AMask>& stack, std::vector<Part>& parts) {
+  const bool is_complex = mask.is_complex();
+  std::vector<double> imaginary = std::exchange(mask.imaginary, {});
+  if (is_complex) {
+    AMask other = mask;
+    other.weights = std::move(imaginary);
+    stack.push_back(std::move(other));
+    parts.push_back({index, true, false});
+  }
+  stack.push_back(std::move(mask));
+  parts.push_back({index, false, !is_complex});
+}
+
+template <typename To, typename Total>
+void Store(To& value, Total total, const Part& part) {
+  if constexpr (std::is_arithmetic_v<To>) {
+    value = static_cast<To>(total);
+  } else {
+    auto* const parts = reinterpret_cast<double*>(&value);  // as the standard has std::complex
+    parts[part.imaginary ? 1 : 0] = static_cast<double>(total);
+    if (part.is_whole) parts[1] = 0;
+  }
 }
 
 }  // namespace
 
 struct MaskReduction::Impl {
-  std::vector<Mask> masks;
-  std::unique_ptr<const MaskEngine> engine;
+  std::vector<AnyMask> masks;
+  std::vector<std::string> names;
+  bool complex = false;
+  std::vector<Group> groups;
   ResultArray result;
   int64_t frame_count = 0;
   int64_t partition_frames = 0;
+
+  Status MakeGroups(const PassPlan& plan) {
+    std::vector<Mask> dense;
+    std::vector<SparseMask> sparse;
+    Group of_dense, of_sparse;
+    for (size_t k = 0; k < masks.size(); ++k) {
+      AnyMask mask = masks[k];
+      if (plan.good_pixels != nullptr) {
+        std::visit([&](auto& one) { KeepGoodPixels(one, *plan.good_pixels); }, mask);
+      }
+      auto* const few = std::get_if<SparseMask>(&mask);
+      if (few != nullptr && !IsBetterDense(*few)) {
+        AddParts(std::move(*few), k, sparse, of_sparse.parts);
+      } else {
+        AddParts(few != nullptr ? Dense(*few) : std::get<Mask>(std::move(mask)), k, dense,
+                 of_dense.parts);
+      }
+    }
+    groups.clear();
+    if (!dense.empty()) {
+      PENSTOCK_ASSIGN_OR_RETURN(of_dense.engine, MaskEngine::Make(dense, plan.shape.element_type));
+      groups.push_back(std::move(of_dense));
+    }
+    if (!sparse.empty()) {
+      PENSTOCK_ASSIGN_OR_RETURN(
+          of_sparse.engine,
+          MakeSparseMaskEngine(sparse, plan.shape.element_type, plan.tile_pixels));
+      groups.push_back(std::move(of_sparse));
+    }
+    return Status::Ok();
+  }
+
+  void MakeResult(const ScanShape& scan) {
+    const auto count = static_cast<int64_t>(masks.size());
+    result.shape = scan.is_series ? std::vector<int64_t>{count, scan.frame_count()}
+                                  : std::vector<int64_t>{count, scan.rows, scan.columns};
+    const auto size = static_cast<size_t>(count * scan.frame_count());
+    constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+    if (complex) {
+      result.values.emplace<2>(size, std::complex<double>(kNan, kNan));
+    } else if (std::ranges::all_of(groups, [](const Group& g) { return g.engine->is_exact(); })) {
+      result.values.emplace<0>(size, 0);
+    } else {
+      result.values.emplace<1>(size, kNan);
+    }
+  }
+
+  void Add(const Group& group, const Totals& all, const MaskState& state, size_t first,
+           size_t frames) {
+    const size_t parts = group.parts.size();
+    std::visit(
+        [&](const auto& totals, auto& values) {
+          using Total = typename std::decay_t<decltype(totals)>::value_type;
+          using Value = typename std::decay_t<decltype(values)>::value_type;
+          for (size_t i = 0; i < parts; ++i) {
+            const Part part = group.parts[i];
+            const auto bias = static_cast<Total>(group.engine->bias()[i]);
+            Value* const row = values.data() + part.mask * static_cast<size_t>(frame_count) + first;
+            for (size_t f = 0; f < frames; ++f) {
+              if (state.valid[f] == 0) continue;
+              const Total total = totals[f * parts + i] + bias;
+              Store(row[f], total, part);
+            }
+          }
+        },
+        all, result.values);
+  }
 };
 
 MaskReduction::MaskReduction(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 MaskReduction::~MaskReduction() = default;
 
 Result<std::unique_ptr<MaskReduction>> MaskReduction::Create(std::vector<Mask> masks) {
+  return CreateMixed(
+      {std::make_move_iterator(masks.begin()), std::make_move_iterator(masks.end())});
+}
+
+Result<std::unique_ptr<MaskReduction>> MaskReduction::CreateMixed(std::vector<AnyMask> masks) {
   if (masks.empty()) return Error::InvalidArgument("no mask was given");
-  for (const Mask& mask : masks) {
-    if (mask.shape != masks.front().shape ||
-        mask.weights.size() != static_cast<size_t>(mask.shape.pixel_count())) {
-      return Error::InvalidArgument(
-                 fmt::format("mask '{}' differs in shape from the first one", mask.name))
-          .Expected(
-              fmt::format("{} x {} weights", masks.front().shape.rows, masks.front().shape.columns))
-          .Found(fmt::format("{} x {}, {} weights", mask.shape.rows, mask.shape.columns,
-                             mask.weights.size()));
-    }
-  }
   auto impl = std::make_unique<Impl>();
+  const SignalShape shape = ShapeOf(masks.front());
+  for (const AnyMask& mask : masks) {
+    if (ShapeOf(mask) != shape) {
+      return Error::InvalidArgument(
+                 fmt::format("mask '{}' differs in shape from the first one", NameOf(mask)))
+          .Expected(fmt::format("{} x {} weights", shape.rows, shape.columns))
+          .Found(fmt::format("{} x {}", ShapeOf(mask).rows, ShapeOf(mask).columns));
+    }
+    PENSTOCK_RETURN_IF_ERROR(Validate(mask));
+    impl->names.push_back(NameOf(mask));
+    impl->complex =
+        impl->complex || std::visit([](const auto& one) { return one.is_complex(); }, mask);
+  }
   impl->masks = std::move(masks);
   return std::unique_ptr<MaskReduction>(new MaskReduction(std::move(impl)));
 }
 
-const std::vector<Mask>& MaskReduction::masks() const { return impl_->masks; }
+const std::vector<std::string>& MaskReduction::names() const { return impl_->names; }
 const ResultArray& MaskReduction::result() const { return impl_->result; }
 
 bool MaskReduction::IsOrderFree() const { return true; }  // every frame has its own values
 
 Status MaskReduction::Begin(const PassPlan& plan) {
-  const SignalShape& shape = impl_->masks.front().shape;
+  const SignalShape shape = ShapeOf(impl_->masks.front());
   if (shape != plan.shape.signal) {
     return Error::InvalidArgument("the masks do not fit the frames")
         .Expected(fmt::format("masks of {} x {} pixels", plan.shape.signal.rows,
                               plan.shape.signal.columns))
         .Found(fmt::format("{} x {}", shape.rows, shape.columns));
   }
-  if (plan.good_pixels == nullptr) {
-    PENSTOCK_ASSIGN_OR_RETURN(impl_->engine,
-                              MaskEngine::Make(impl_->masks, plan.shape.element_type));
-  } else {
-    const std::vector<Mask> masks = OfGoodPixels(impl_->masks, *plan.good_pixels);
-    PENSTOCK_ASSIGN_OR_RETURN(impl_->engine, MaskEngine::Make(masks, plan.shape.element_type));
-  }
+  PENSTOCK_RETURN_IF_ERROR(impl_->MakeGroups(plan));
   impl_->frame_count = plan.shape.frame_count();
   impl_->partition_frames = plan.partition_frames;
-  const auto masks = static_cast<int64_t>(impl_->masks.size());
-  const ScanShape& scan = plan.shape.scan;
-  impl_->result.shape = scan.is_series ? std::vector<int64_t>{masks, scan.frame_count()}
-                                       : std::vector<int64_t>{masks, scan.rows, scan.columns};
-  const auto size = static_cast<size_t>(masks * scan.frame_count());
-  if (impl_->engine->is_exact()) {
-    impl_->result.values.emplace<0>(size, 0);
-  } else {
-    impl_->result.values.emplace<1>(size, std::numeric_limits<double>::quiet_NaN());
-  }
+  impl_->MakeResult(plan.shape.scan);
   return Status::Ok();
 }
 
 std::unique_ptr<Reduction::State> MaskReduction::MakeState() const {
   auto state = std::make_unique<MaskState>();
-  const size_t size = impl_->masks.size() * static_cast<size_t>(impl_->partition_frames);
-  if (impl_->engine->is_exact()) {
-    state->totals.emplace<0>(size);
-  } else {
-    state->totals.emplace<1>(size);
+  for (const Group& group : impl_->groups) {
+    const size_t size = group.parts.size() * static_cast<size_t>(impl_->partition_frames);
+    if (group.engine->is_exact()) {
+      state->totals.emplace_back(std::vector<int64_t>(size));
+    } else {
+      state->totals.emplace_back(std::vector<double>(size));
+    }
   }
   state->valid.resize(static_cast<size_t>(impl_->partition_frames));
   return state;
@@ -109,7 +222,9 @@ std::unique_ptr<Reduction::State> MaskReduction::MakeState() const {
 void MaskReduction::BeginPartition(State& state, const Partition& partition) const {
   auto& mine = static_cast<MaskState&>(state);
   mine.first_frame = partition.frames.first;
-  std::visit([](auto& totals) { std::fill(totals.begin(), totals.end(), 0); }, mine.totals);
+  for (Totals& totals : mine.totals) {
+    std::visit([](auto& values) { std::fill(values.begin(), values.end(), 0); }, totals);
+  }
   std::fill(mine.valid.begin(), mine.valid.end(), uint8_t{0});
 }
 
@@ -117,32 +232,23 @@ void MaskReduction::Process(State& state, const Tile& tile) const {
   auto& mine = static_cast<MaskState&>(state);
   const auto first = static_cast<size_t>(tile.first_frame - mine.first_frame);
   std::copy_n(tile.valid, tile.frame_count, mine.valid.begin() + static_cast<ptrdiff_t>(first));
-  std::visit(
-      [&](auto& totals) {
-        impl_->engine->Multiply(tile, totals.data() + first * impl_->masks.size());
-      },
-      mine.totals);
+  for (size_t g = 0; g < impl_->groups.size(); ++g) {
+    const Group& group = impl_->groups[g];
+    std::visit(
+        [&](auto& totals) {
+          group.engine->Multiply(tile, totals.data() + first * group.parts.size());
+        },
+        mine.totals[g]);
+  }
 }
 
 void MaskReduction::Merge(State& state, const Partition& partition) {
   const auto& mine = static_cast<const MaskState&>(state);
-  const size_t masks = impl_->masks.size();
   const auto frames = static_cast<size_t>(partition.frames.last - partition.frames.first);
-  const auto first = static_cast<size_t>(partition.frames.first);
-  std::visit(
-      [&](const auto& totals) {
-        using Totals = std::decay_t<decltype(totals)>;
-        using Total = typename Totals::value_type;
-        auto& result = std::get<Totals>(impl_->result.values);
-        for (size_t k = 0; k < masks; ++k) {
-          const auto bias = static_cast<Total>(impl_->engine->bias()[k]);
-          Total* const row = result.data() + k * static_cast<size_t>(impl_->frame_count) + first;
-          for (size_t f = 0; f < frames; ++f) {
-            if (mine.valid[f] != 0) row[f] = totals[f * masks + k] + bias;
-          }
-        }
-      },
-      mine.totals);
+  for (size_t g = 0; g < impl_->groups.size(); ++g) {
+    impl_->Add(impl_->groups[g], mine.totals[g], mine, static_cast<size_t>(partition.frames.first),
+               frames);
+  }
 }
 
 }  // namespace penstock

@@ -1,12 +1,19 @@
 #include "penstock/reader/result_array.h"
 
 #include <algorithm>
+#include <complex>
 #include <span>
+#include <type_traits>
 
-#include "penstock/base/element_type.h"
 #include "penstock/base/npy.h"
 
 namespace penstock {
+
+ElementType ResultArray::element_type() const {
+  return is_integer()   ? ElementType::kInt64
+         : is_complex() ? ElementType::kComplex128
+                        : ElementType::kFloat64;
+}
 
 size_t ResultArray::size() const {
   return std::visit([](const auto& all) { return all.size(); }, values);
@@ -18,7 +25,13 @@ std::vector<double> ResultArray::AsDoubles(size_t first, size_t count) const {
       [&](const auto& all) {
         std::transform(all.begin() + static_cast<ptrdiff_t>(first),
                        all.begin() + static_cast<ptrdiff_t>(first + count), result.begin(),
-                       [](auto value) { return static_cast<double>(value); });
+                       [](auto value) {
+                         if constexpr (std::is_arithmetic_v<decltype(value)>) {
+                           return static_cast<double>(value);
+                         } else {
+                           return std::abs(value);
+                         }
+                       });
       },
       values);
   return result;
@@ -27,8 +40,7 @@ std::vector<double> ResultArray::AsDoubles(size_t first, size_t count) const {
 Status WriteResult(const std::filesystem::path& path, const ResultArray& array) {
   return std::visit(
       [&](const auto& all) {
-        return WriteNpy(path, array.is_integer() ? ElementType::kInt64 : ElementType::kFloat64,
-                        array.shape, std::as_bytes(std::span(all)));
+        return WriteNpy(path, array.element_type(), array.shape, std::as_bytes(std::span(all)));
       },
       array.values);
 }

@@ -187,12 +187,12 @@ TEST(OperationsLimits, FullRangeSixteenBitFramesOf2048Pixels) {
   const DatasetShape shape{{1, 2, false}, signal, ElementType::kUint16};
   std::vector<uint16_t> data(2u * 2048 * 2048, 65535);
   std::fill(data.begin() + 2048 * 2048, data.end(), uint16_t{0});
-  auto masks = MaskReduction::Create(
-      {FullMask(signal), AnnulusMask(signal, 1023.5, 1023.5, 200, 900), FullMask(signal)});
+  const Mask annulus = AnnulusMask(signal, 1023.5, 1023.5, 200, 900);
+  auto masks = MaskReduction::Create({FullMask(signal), annulus, FullMask(signal)});
   ASSERT_TRUE(masks.ok());
   ASSERT_TRUE(RunInMemory(**masks, shape, data, {1, 1}, {32, 8192, 32}).ok());
   int64_t annulus_pixels = 0;
-  for (const double weight : (*masks)->masks()[1].weights) annulus_pixels += weight != 0 ? 1 : 0;
+  for (const double weight : annulus.weights) annulus_pixels += weight != 0 ? 1 : 0;
   EXPECT_EQ((*masks)->result().integers(),
             (std::vector<int64_t>{int64_t{65535} * 2048 * 2048, 0, 65535 * annulus_pixels, 0,
                                   int64_t{65535} * 2048 * 2048, 0}));

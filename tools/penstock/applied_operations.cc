@@ -25,7 +25,7 @@ class AppliedMasks final : public AppliedOperation {
 
   Status Write(ResultOutputs& outputs) override {
     const ResultArray& result = masks_->result();
-    const size_t count = masks_->masks().size();
+    const size_t count = masks_->names().size();
     ResultArray array = result;
     if (count == 1) array.shape.erase(array.shape.begin());  // one mask: one image
     PENSTOCK_RETURN_IF_ERROR(outputs.Array("masks", array));
@@ -34,14 +34,14 @@ class AppliedMasks final : public AppliedOperation {
     for (size_t k = 0; k < count; ++k) {
       PENSTOCK_RETURN_IF_ERROR(outputs.Picture(fmt::format("mask{}", k), image,
                                                result.AsDoubles(k * frames, frames),
-                                               {masks_->masks()[k].name}));
+                                               {masks_->names()[k]}));
     }
     return Status::Ok();
   }
 
   std::optional<LiveImage> Live() const override {
     const ResultArray& result = masks_->result();
-    const size_t frames = result.size() / masks_->masks().size();
+    const size_t frames = result.size() / masks_->names().size();
     return LiveImage{ShapeOfImage(result.shape), result.AsDoubles(0, frames), true};
   }
 
@@ -277,6 +277,10 @@ Result<std::optional<Mask>> ParseSelection(const std::string& option, const std:
     return Error::InvalidArgument(fmt::format("{} takes one selection of pixels", option))
         .Found(fmt::format("{} masks in {}", masks.size(), text));
   }
+  if (masks.front().is_complex()) {
+    return Error::InvalidArgument(fmt::format("{} takes real weights", option))
+        .Found(fmt::format("complex ones in {}", text));
+  }
   return std::optional<Mask>(std::move(masks.front()));
 }
 
@@ -348,13 +352,13 @@ Result<std::unique_ptr<AppliedOperation>> MakeRadial(const OperationOptions& opt
 Result<std::vector<std::unique_ptr<AppliedOperation>>> MakeOperations(
     const OperationOptions& options, SignalShape signal) {
   std::vector<std::unique_ptr<AppliedOperation>> operations;
-  std::vector<Mask> masks;
+  std::vector<AnyMask> masks;
   for (const std::string& text : options.masks) {
-    PENSTOCK_ASSIGN_OR_RETURN(std::vector<Mask> some, ParseMasks(text, signal));
+    PENSTOCK_ASSIGN_OR_RETURN(std::vector<AnyMask> some, ParseAnyMasks(text, signal));
     std::move(some.begin(), some.end(), std::back_inserter(masks));
   }
   if (!masks.empty()) {
-    PENSTOCK_ASSIGN_OR_RETURN(auto reduction, MaskReduction::Create(std::move(masks)));
+    PENSTOCK_ASSIGN_OR_RETURN(auto reduction, MaskReduction::CreateMixed(std::move(masks)));
     operations.push_back(std::make_unique<AppliedMasks>(std::move(reduction)));
   }
   if (options.centre_of_mass) {

@@ -12,29 +12,35 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "penstock/base/result.h"
 #include "penstock/reader/mask.h"
 #include "penstock/reader/reduction.h"
 #include "penstock/reader/result_array.h"
+#include "penstock/reader/sparse_mask.h"
 
 namespace penstock {
 
 // Sum over the pixels of frame * mask, for every frame and mask: virtual detectors. Stacks that cut
 // the frame into few regions of equal weights (disks, rings, segments, however many) are added up
 // region by region, others mask by mask. Where pixels are not finite, a mask in which their weight
-// is 0 may be NaN or not be touched by them.
+// is 0 may be NaN or not be touched by them. Sparse masks that have more than one pixel in 16 are
+// computed as dense ones; the others touch only the pixels that they have, with products and sums in
+// float64, and a pixel without weight may be NaN.
 class MaskReduction final : public Reduction {
  public:
-  // kInvalidArgument without masks, or for masks of different shapes.
+  // kInvalidArgument without masks, for masks of different shapes, and what Validate finds.
   static Result<std::unique_ptr<MaskReduction>> Create(std::vector<Mask> masks);
+  static Result<std::unique_ptr<MaskReduction>> CreateMixed(std::vector<AnyMask> masks);
   ~MaskReduction() override;
 
-  const std::vector<Mask>& masks() const;
-  // (masks, scan rows, scan columns), or (masks, frames) for a series. int64 where the data and all
-  // masks are integer and no sum can leave int64. Frames that are not valid or not done yet: 0, or
-  // NaN in float64.
+  const std::vector<std::string>& names() const;  // of the masks
+  // (masks, scan rows, scan columns), or (masks, frames) for a series. complex128 where a mask is
+  // complex; int64 where the data and all masks are integer and no sum can leave int64 (of sparse
+  // masks on 8- and 16-bit data: 2^53); otherwise float64. Frames that are not valid or not done
+  // yet: 0, or NaN in float64.
   const ResultArray& result() const;
 
   bool IsOrderFree() const override;
