@@ -110,7 +110,7 @@ def test_threads_do_not_change_a_byte(penstock, dataset, tmp_path):
     for threads in (1, 4):
         penstock("apply", path, "--mask", "full", "--com", "--sum", "--std", "--threads", threads,
                  "--no-pictures", "--out", tmp_path / f"t{threads}")
-    ones = sorted(tmp_path.glob("t1_*"))
+    ones = sorted(tmp_path.glob("t1_*.npy"))
     assert len(ones) == 6
     for one in ones:
         assert one.read_bytes() == (tmp_path / one.name.replace("t1_", "t4_")).read_bytes()
@@ -151,7 +151,7 @@ def test_one_mask_gives_one_image_and_a_picture_with_its_scale(penstock, dataset
     assert summary["event"] == "result" and summary["frames"] == 63
     assert summary["frames_invalid"] == 2
     assert summary["bytes"] == frames.nbytes
-    assert summary["outputs"] == [str(tmp_path / "bf.npy"), str(tmp_path / "bf.png")]
+    assert summary["outputs"] == [str(tmp_path / name) for name in ("bf.npy", "bf.png", "bf.provenance.json")]
 
 
 def test_live_preview_draws_in_place(penstock, dataset, tmp_path):

@@ -16,6 +16,7 @@
 #include "penstock/reader/region.h"
 #include "tools/penstock/live_preview.h"
 #include "tools/penstock/progress_display.h"
+#include "tools/penstock/provenance.h"
 #include "tools/penstock/quantities.h"
 #include "tools/penstock/result_outputs.h"
 
@@ -82,14 +83,67 @@ void PrintSummary(const ApplyOptions& options, const PassSummary& summary,
   for (const std::string& path : written) fmt::print("{}\n", path);
 }
 
+// What has a value and makes a difference to the results.
+nlohmann::ordered_json ParametersOf(const ApplyOptions& options) {
+  const OperationOptions& wanted = options.operations;
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  const auto text = [&](const char* name, const std::string& value) {
+    if (!value.empty()) json[name] = value;
+  };
+  const auto flag = [&](const char* name, bool value) {
+    if (value) json[name] = true;
+  };
+  if (!wanted.masks.empty()) json["mask"] = wanted.masks;
+  flag("com", wanted.centre_of_mass);
+  if (wanted.centre_of_mass) text("com_selection", wanted.selection);
+  text("correct", wanted.correction);
+  flag("integrate", wanted.integrate);
+  flag("sum", wanted.sum);
+  flag("std", wanted.statistics);
+  flag("extremes", wanted.extremes);
+  text("histogram", wanted.histogram);
+  text("histogram_region", wanted.histogram_region);
+  text("radial", wanted.radial);
+  if (!wanted.radial.empty()) {
+    json["rings"] = wanted.rings;
+    json["sectors"] = wanted.sectors;
+    text("radial_mask", wanted.radial_mask);
+  }
+  text("region", options.region);
+  flag("all_pixels", options.all_pixels);
+  flag("fast_order", options.fast_order);
+  return json;
+}
+
+Result<Provenance> MakeProvenance(const ApplyOptions& options, const Dataset& dataset,
+                                  const PassSummary& summary) {
+  Provenance provenance = ProvenanceOf(dataset, options.command_line);
+  provenance.parameters = ParametersOf(options);
+  if (!summary.complete) provenance.parameters["complete"] = false;
+  const auto add = [&](const char* role, const std::string& text) -> Status {
+    if (!text.ends_with(".npy") && !text.ends_with(".npz")) return Status::Ok();
+    return AddInput(provenance, role, text);
+  };
+  for (const std::string& mask : options.operations.masks) {
+    PENSTOCK_RETURN_IF_ERROR(add("mask", mask));
+  }
+  PENSTOCK_RETURN_IF_ERROR(add("selection of the centre of mass", options.operations.selection));
+  PENSTOCK_RETURN_IF_ERROR(add("histogram region", options.operations.histogram_region));
+  PENSTOCK_RETURN_IF_ERROR(add("radial mask", options.operations.radial_mask));
+  PENSTOCK_RETURN_IF_ERROR(add("region", options.region));
+  return provenance;
+}
+
 }  // namespace
 
 void AddPassOptions(CLI::App& command, ApplyOptions& options) {
   command.add_option("dataset", options.dataset, "a dataset directory, or one on a penstock mount")
       ->required();
   command
-      .add_option("--out", options.out,
-                  "NAME.npy for a single result, or a folder, or the beginning of all file names")
+      .add_option(
+          "--out", options.out,
+          "NAME.nxs or NAME.zarr for all results in one file, NAME.npy for a single one, or "
+          "a folder, or the beginning of all file names")
       ->required();
   command.add_option("--threads", options.threads, "workers; default: one per processor")
       ->check(CLI::Range(1, 1024));
@@ -111,7 +165,7 @@ void AddPassOptions(CLI::App& command, ApplyOptions& options) {
   command.add_flag("--live", options.live, "show the result in the terminal while it grows");
   command.add_flag("--live-always", options.live_always, "--live without a terminal, too");
   command.add_flag("--json", options.json, "progress and summary as JSON lines");
-  command.add_flag("--no-pictures", options.no_pictures, "write .npy files only");
+  command.add_flag("--no-pictures", options.no_pictures, "write no pictures");
 }
 
 Status RunApply(const ApplyOptions& options, std::stop_token stop) {
@@ -161,6 +215,9 @@ Status RunApply(const ApplyOptions& options, std::stop_token stop) {
   for (const auto& operation : operations) {
     PENSTOCK_RETURN_IF_ERROR(operation->Write(outputs));
   }
+  PENSTOCK_ASSIGN_OR_RETURN(const Provenance provenance,
+                            MakeProvenance(options, reader.dataset(), *summary));
+  PENSTOCK_RETURN_IF_ERROR(outputs.Finish(provenance));
   PrintSummary(options, *summary, operations, outputs.written());
   return Status::Ok();
 }

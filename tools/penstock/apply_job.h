@@ -6,6 +6,7 @@
 
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "penstock/base/result.h"
 #include "tools/penstock/applied_operations.h"
@@ -14,13 +15,14 @@
 namespace penstock::tools {
 
 struct ApplyOptions {
+  std::vector<std::string> command_line;  // for provenance
   std::string dataset;
   OperationOptions operations;
   std::string region;           // of the scan, as ParseRegion takes it; "": all frames
   bool all_pixels = false;      // also those that the pixel mask marks
   double deadline_seconds = 0;  // 0: none
   bool fast_order = false;
-  // NAME.npy for a single result, otherwise a folder or the beginning of all file names.
+  // As ResultOutputs::Prepare takes it.
   std::string out;
   int threads = 0;
   std::string backend = "automatic";

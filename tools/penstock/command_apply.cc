@@ -11,6 +11,7 @@ namespace {
 
 void Finish(CLI::App& command, std::shared_ptr<ApplyOptions> options, CommandContext& context) {
   command.callback([options = std::move(options), &context] {
+    options->command_line = context.command_line;
     const Status status = RunApply(*options, context.stop);
     if (!status.ok()) context.exit_status = ReportError(status.error());
   });
@@ -51,7 +52,10 @@ void AddApply(CLI::App& app, CommandContext& context) {
       ->add_option("--mask", options->operations.masks,
                    "disk:ROW,COLUMN,RADIUS, annulus:ROW,COLUMN,INNER,OUTER, "
                    "segment:ROW,COLUMN,INNER,OUTER,ANGLE0,ANGLE1, "
-                   "rectangle:ROW0,COLUMN0,ROW1,COLUMN1, full, or FILE.npy; repeatable")
+                   "sectors:ROW,COLUMN,INNER,OUTER,COUNT[,ANGLE0], gradient:ROW,COLUMN[,RADIUS], "
+                   "harmonic:ROW,COLUMN,INNER,OUTER,ORDER, rectangle:ROW0,COLUMN0,ROW1,COLUMN1, "
+                   "lattice:ROW,COLUMN,A_ROW,A_COLUMN,B_ROW,B_COLUMN,FIRST,LAST,RADIUS, "
+                   "lattice-union:..., full, FILE.npy, or FILE.npz of scipy.sparse; repeatable")
       ->expected(1)
       ->take_all();
   command->add_flag("--com", options->operations.centre_of_mass, "centre of mass of every frame");
