@@ -27,8 +27,8 @@ namespace penstock {
 // the frame into few regions of equal weights (disks, rings, segments, however many) are added up
 // region by region, others mask by mask. Where pixels are not finite, a mask in which their weight
 // is 0 may be NaN or not be touched by them. Sparse masks that have more than one pixel in 16 are
-// computed as dense ones; the others touch only the pixels that they have, with products and sums in
-// float64, and a pixel without weight may be NaN.
+// computed as dense ones; the others touch only the pixels that they have, with products and sums
+// in float64, and a pixel without weight may be NaN.
 class MaskReduction final : public Reduction {
  public:
   // kInvalidArgument without masks, for masks of different shapes, and what Validate finds.
