@@ -11,7 +11,7 @@ set(penstock_components_of_reader dataset base)
 set(penstock_components_of_cachefs dataset base)
 
 set(penstock_packages_of_base Threads fmt PNG liburing)
-set(penstock_packages_of_dataset nlohmann_json xxhash HDF5)
+set(penstock_packages_of_dataset nlohmann_json xxhash HDF5 hwy lz4 zstd blosc)
 set(penstock_packages_of_catalog RocksDB)
 set(penstock_packages_of_ingest hwy pugixml xxhash HDF5 libdeflate lz4 zstd blosc)
 set(penstock_packages_of_reader hwy libzip)

@@ -134,7 +134,7 @@ class Pass {
   }
 
   void Work() {
-    FrameReader frames(dataset_, read_options_, leases_, verifier_);
+    FrameReader frames(dataset_, read_options_, leases_, verifier_, plan_.tile_frames);
     int64_t verified = 0;
     while (auto task = Take(frames)) {
       const Status status = Process(frames, *task);

@@ -5,12 +5,16 @@
 #include <cassert>
 #include <cerrno>
 #include <cstring>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "catalog/dataset/background_file_writer.h"
+#include "catalog/dataset/chunk_collector.h"
 #include "penstock/base/aligned_buffer.h"
 #include "penstock/base/file.h"
 #include "penstock/dataset/checksum.h"
+#include "penstock/dataset/chunk_index.h"
 #include "penstock/dataset/dataset_writer.h"
 
 namespace penstock {
@@ -25,7 +29,8 @@ uint64_t RoundUp(uint64_t value, uint64_t unit) { return (value + unit - 1) / un
 uint64_t RoundDown(uint64_t value, uint64_t unit) { return value / unit * unit; }
 
 // Beyond the frames of a tile: what is not written yet, the head, and a page that is not full.
-size_t BufferBytes(const DatasetShape& shape, int64_t tile_frames) {
+size_t BufferBytes(const DatasetShape& shape, int64_t tile_frames, Compression compression) {
+  if (compression != Compression::kNone) return kWriteBytes + kPage;
   return kWriteBytes + kPayloadStart + kPage +
          RoundUp(static_cast<uint64_t>(tile_frames) * shape.frame_bytes(), kPage);
 }
@@ -54,6 +59,7 @@ struct BlockWriter::State {
   FileHasher file_hasher;
   ExtentHasher extent_hasher;
   std::vector<bool> frame_present;
+  std::optional<ChunkCollector> collector;  // of a compressed block
 
   ~State() {
     file.reset();
@@ -75,7 +81,7 @@ struct BlockWriter::State {
     }
   }
 
-  // Appends bytes that are neither frames nor holes.
+  // Appends bytes that are neither raw frames nor holes.
   Status AppendBytes(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
       const size_t take = std::min(bytes.size(), kWriteBytes - filled);
@@ -104,6 +110,10 @@ struct BlockWriter::State {
     return {};
   }
 
+  ChunkCollector::Writer ChunkWriter() {
+    return [this](std::span<const std::byte> stored) { return AppendBytes(stored); };
+  }
+
   Status AppendZeros(size_t count) {
     std::memset(next_byte(), 0, count);
     HashZeros(count);
@@ -117,13 +127,17 @@ BlockWriter::~BlockWriter() = default;
 BlockWriter::BlockWriter(BlockWriter&&) noexcept = default;
 BlockWriter& BlockWriter::operator=(BlockWriter&&) noexcept = default;
 
-uint64_t BlockWriter::MemoryBytes(const DatasetShape& shape, int64_t tile_frames) {
-  return 2 * BufferBytes(shape, tile_frames);
+uint64_t BlockWriter::MemoryBytes(const DatasetShape& shape, const BlockGrid& grid,
+                                  int64_t tile_frames, Compression compression) {
+  const uint64_t collected =
+      compression == Compression::kNone ? 0 : ChunkCollector::MemoryBytes(shape, grid, tile_frames);
+  return 2 * BufferBytes(shape, tile_frames, compression) + collected;
 }
 
 Result<BlockWriter> BlockWriter::Create(const std::filesystem::path& dataset_directory,
                                         const DatasetShape& shape, const BlockGrid& grid,
-                                        int64_t block, int64_t tile_frames) {
+                                        int64_t block, int64_t tile_frames,
+                                        Compression compression) {
   PENSTOCK_RETURN_IF_ERROR(ValidateBlockGrid(shape, grid));
   if (block < 0 || block >= grid.block_count() || tile_frames < 1) {
     return Error::InvalidArgument("no such block or tile")
@@ -137,23 +151,30 @@ Result<BlockWriter> BlockWriter::Create(const std::filesystem::path& dataset_dir
   state->shape = shape;
   state->grid = grid;
   state->block = block;
-  state->layout = BlockLayout::Of(shape, grid, block);
+  state->layout = BlockLayout::Of(shape, grid, block);  // of raw frames
   state->tile_frames = std::min(tile_frames, state->layout.region.frame_count());
   state->frame_present.reserve(static_cast<size_t>(state->layout.region.frame_count()));
   for (AlignedBuffer& buffer : state->buffers) {
-    PENSTOCK_ASSIGN_OR_RETURN(buffer,
-                              AlignedBuffer::Allocate(BufferBytes(shape, state->tile_frames)));
+    PENSTOCK_ASSIGN_OR_RETURN(
+        buffer, AlignedBuffer::Allocate(BufferBytes(shape, state->tile_frames, compression)));
+  }
+  if (compression != Compression::kNone) {
+    PENSTOCK_ASSIGN_OR_RETURN(state->collector,
+                              ChunkCollector::Create(shape, grid, compression, state->tile_frames));
   }
   PENSTOCK_RETURN_IF_ERROR(CreateDirectories(state->path.parent_path()));
   PENSTOCK_ASSIGN_OR_RETURN(state->file, BackgroundFileWriter::Create(state->part_path));
-  const std::string head = MakeBlockHead(shape, state->layout.region);
-  PENSTOCK_RETURN_IF_ERROR(state->AppendBytes(AsBytes(head)));
+  if (!state->collector) {
+    const std::string head = MakeBlockHead(shape, state->layout.region);
+    PENSTOCK_RETURN_IF_ERROR(state->AppendBytes(AsBytes(head)));
+  }
   return BlockWriter(std::move(state));
 }
 
 std::span<std::byte> BlockWriter::FrameBuffer(int64_t frames) {
   assert(frames >= 0 && frames <= state_->tile_frames);
-  return {state_->next_byte(), static_cast<size_t>(frames) * state_->layout.frame_bytes};
+  std::byte* const room = state_->collector ? state_->collector->Room() : state_->next_byte();
+  return {room, static_cast<size_t>(frames) * state_->layout.frame_bytes};
 }
 
 Status BlockWriter::Append(int64_t frames) {
@@ -161,10 +182,11 @@ Status BlockWriter::Append(int64_t frames) {
   assert(frames >= 0 && frames <= state.tile_frames);
   assert(static_cast<int64_t>(state.frame_present.size()) + frames <=
          state.layout.region.frame_count());
+  state.frame_present.insert(state.frame_present.end(), static_cast<size_t>(frames), true);
+  if (state.collector) return state.collector->Add(frames, state.ChunkWriter());
   const size_t bytes = static_cast<size_t>(frames) * state.layout.frame_bytes;
   state.Hash({state.next_byte(), bytes});
   state.filled += bytes;
-  state.frame_present.insert(state.frame_present.end(), static_cast<size_t>(frames), true);
   return state.WriteIfLarge();
 }
 
@@ -173,6 +195,7 @@ Status BlockWriter::AppendMissing(int64_t frames) {
   assert(frames >= 0 && static_cast<int64_t>(state.frame_present.size()) + frames <=
                             state.layout.region.frame_count());
   state.frame_present.insert(state.frame_present.end(), static_cast<size_t>(frames), false);
+  if (state.collector) return state.collector->AddMissing(frames, state.ChunkWriter());
   const uint64_t end = state.position() + static_cast<uint64_t>(frames) * state.layout.frame_bytes;
   const uint64_t first_hole = RoundUp(state.position(), kPage);
   const uint64_t hole_end = RoundDown(end, kPage);
@@ -194,17 +217,22 @@ Result<BlockRecord> BlockWriter::Finish() {
         .Expected(std::to_string(state.layout.region.frame_count()) + " frames")
         .Found(std::to_string(frames));
   }
-  PENSTOCK_RETURN_IF_ERROR(state.AppendZeros(state.layout.index_start - state.position()));
-  const std::string index =
-      MakeShardIndex(state.shape, state.grid, state.block, state.frame_present);
-  PENSTOCK_RETURN_IF_ERROR(state.AppendBytes(AsBytes(index)));
+  if (state.collector) {
+    PENSTOCK_RETURN_IF_ERROR(state.AppendBytes(AsBytes(
+        MakeChunkIndex(state.shape, state.grid, state.block, state.collector->stored_bytes()))));
+  } else {
+    PENSTOCK_RETURN_IF_ERROR(state.AppendZeros(state.layout.index_start - state.position()));
+    PENSTOCK_RETURN_IF_ERROR(state.AppendBytes(
+        AsBytes(MakeShardIndex(state.shape, state.grid, state.block, state.frame_present))));
+  }
+  const uint64_t file_bytes = state.position();
 
   // The last page is written whole and cut off again: direct writes know pages only.
   const size_t tail = RoundUp(state.filled, kPage) - state.filled;
   std::memset(state.next_byte(), 0, tail);
   state.filled += tail;
   PENSTOCK_RETURN_IF_ERROR(state.WriteFullPages());
-  PENSTOCK_RETURN_IF_ERROR(state.file->Finish(state.layout.file_bytes));
+  PENSTOCK_RETURN_IF_ERROR(state.file->Finish(file_bytes));
   if (rename(state.part_path.c_str(), state.path.c_str()) != 0) {
     return Error::FromErrno(errno, "cannot rename " + state.part_path.string() + " to this name")
         .In(state.path);
@@ -213,7 +241,7 @@ Result<BlockRecord> BlockWriter::Finish() {
   PENSTOCK_RETURN_IF_ERROR(SyncDirectory(state.path.parent_path()));
 
   return BlockRecord{.block = state.block,
-                     .bytes = state.layout.file_bytes,
+                     .bytes = file_bytes,
                      .checksum = state.file_hasher.HexDigest(),
                      .extent_checksum = state.extent_hasher.Finish()};
 }

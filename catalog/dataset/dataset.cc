@@ -1,5 +1,6 @@
 #include "penstock/dataset/dataset.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "penstock/base/file.h"
 #include "penstock/dataset/checksum.h"
 #include "penstock/dataset/checksum_list.h"
+#include "penstock/dataset/chunk_index.h"
 
 namespace penstock {
 
@@ -127,7 +129,8 @@ Result<BlockGrid> ReadGrid(const PenstockReader& reader, const DatasetShape& sha
 }
 
 Result<std::vector<BlockInfo>> ReadBlocks(const PenstockReader& reader, const DatasetShape& shape,
-                                          const BlockGrid& grid, bool growing) {
+                                          const BlockGrid& grid, Compression compression,
+                                          bool growing) {
   PENSTOCK_ASSIGN_OR_RETURN(const auto files, reader.Texts("block_file"));
   PENSTOCK_ASSIGN_OR_RETURN(const auto bytes, reader.Integers("block_bytes"));
   PENSTOCK_ASSIGN_OR_RETURN(const auto checksums, reader.Texts("block_checksum"));
@@ -143,24 +146,66 @@ Result<std::vector<BlockInfo>> ReadBlocks(const PenstockReader& reader, const Da
   blocks.reserve(count);
   for (int64_t block = 0; block < grid.block_count(); ++block) {
     const auto index = static_cast<size_t>(block);
-    const BlockLayout layout = BlockLayout::Of(shape, grid, block);
+    const uint64_t raw_bytes = BlockLayout::Of(shape, grid, block).file_bytes;
+    uint64_t least_bytes = raw_bytes;
+    uint64_t most_bytes = raw_bytes;
+    if (compression != Compression::kNone) {
+      least_bytes = ChunkIndexBytes(grid);
+      most_bytes = LargestCompressedBlock(shape, grid, block);
+    }
     // One name is right, which also keeps every path inside of the dataset.
     const std::string path = BlockRelativePath(shape, grid, block);
     const std::string where = ", entry " + std::to_string(block);
     if (files[index] != path) return reader.Wrong("block_file", path + where);
-    if (bytes[index] < 0 || static_cast<uint64_t>(bytes[index]) != layout.file_bytes) {
-      return reader.Wrong("block_bytes", std::to_string(layout.file_bytes) + where);
+    const auto file_bytes = static_cast<uint64_t>(bytes[index]);
+    if (bytes[index] < 0 || file_bytes < least_bytes || file_bytes > most_bytes) {
+      return reader.Wrong(
+          "block_bytes", (least_bytes == most_bytes
+                              ? std::to_string(least_bytes)
+                              : std::to_string(least_bytes) + " to " + std::to_string(most_bytes)) +
+                             where);
     }
     const bool absent = growing && checksums[index].empty();
     if (!absent && !IsDigest(checksums[index])) {
       return reader.Wrong("block_checksum", "32 hexadecimal digits" + where);
     }
     blocks.push_back({.relative_path = path,
-                      .bytes = layout.file_bytes,
+                      .bytes = file_bytes,
                       .checksum = checksums[index],
-                      .region = layout.region});
+                      .region = RegionOfBlock(shape, grid, block)});
   }
   return blocks;
+}
+
+// Where raw frames are, which only raw blocks have.
+Status CheckRawFrames(const PenstockReader& reader, const DatasetShape& shape) {
+  PENSTOCK_ASSIGN_OR_RETURN(const int64_t payload_start, reader.Integer("payload_start"));
+  if (payload_start != static_cast<int64_t>(kPayloadStart)) {
+    return reader.Wrong("payload_start", std::to_string(kPayloadStart));
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(const int64_t stride, reader.Integer("frame_stride"));
+  if (stride < 0 || static_cast<uint64_t>(stride) != shape.frame_bytes()) {
+    return reader.Wrong("frame_stride", std::to_string(shape.frame_bytes()));
+  }
+  return {};
+}
+
+Result<Compression> ReadCompression(const PenstockReader& reader, const DatasetShape& shape,
+                                    const BlockGrid& grid) {
+  PENSTOCK_ASSIGN_OR_RETURN(const std::string name, reader.Text("compression"));
+  const auto compression = ParseCompression(name);
+  if (!compression.ok() || *compression == Compression::kNone) {
+    return reader.Wrong("compression", "lz4 or zstd");
+  }
+  const auto inner = static_cast<uint64_t>(grid.inner_columns);
+  if (shape.frame_bytes() > kLargestCompressedChunk / inner) {
+    return reader.Wrong("inner_columns",
+                        "chunks of at most " + std::to_string(kLargestCompressedChunk) + " bytes");
+  }
+  if (grid.block_rows > kMostChunksPerBlock / (grid.block_columns / grid.inner_columns)) {
+    return reader.Wrong("block_rows", "at most 2^40 inner chunks in a block");
+  }
+  return *compression;
 }
 
 const Json* PenstockCollection(const Json& nexus) {
@@ -169,6 +214,12 @@ const Json* PenstockCollection(const Json& nexus) {
   if (entry == nexus.end() || !entry->is_object()) return nullptr;
   const auto penstock = entry->find("penstock");
   return penstock != entry->end() && penstock->is_object() ? &*penstock : nullptr;
+}
+
+SmallArray ExtentChecksums(const std::vector<BlockInfo>& blocks) {
+  uint64_t largest = 0;
+  for (const BlockInfo& block : blocks) largest = std::max(largest, block.bytes);
+  return ExtentChecksumArray(static_cast<int64_t>(blocks.size()), largest);
 }
 
 template <typename T>
@@ -184,6 +235,7 @@ struct Dataset::State {
   std::filesystem::path directory;
   DatasetShape shape;
   BlockGrid grid;
+  Compression compression = Compression::kNone;
   std::vector<BlockInfo> blocks;
   int64_t frames_expected = 0;
   int64_t frames_received = 0;
@@ -218,26 +270,27 @@ Result<Dataset> Dataset::FromNexusJson(const std::filesystem::path& directory,
   }
   const PenstockReader reader(file, *penstock);
   PENSTOCK_ASSIGN_OR_RETURN(const int64_t version, reader.Integer("layout_version"));
-  if (version != kLayoutVersion) {
+  if (version != kLayoutVersion && version != kCompressedLayoutVersion) {
     return Error::Unsupported("the dataset has a layout that this program does not know")
         .In(file)
-        .Expected("layout version " + std::to_string(kLayoutVersion))
+        .Expected("layout version " + std::to_string(kLayoutVersion) + " or " +
+                  std::to_string(kCompressedLayoutVersion))
         .Found(std::to_string(version))
         .Advice("use a newer penstock");
   }
   PENSTOCK_ASSIGN_OR_RETURN(state->shape, ReadShape(reader));
   PENSTOCK_ASSIGN_OR_RETURN(state->grid, ReadGrid(reader, state->shape));
-  PENSTOCK_ASSIGN_OR_RETURN(const int64_t payload_start, reader.Integer("payload_start"));
-  if (payload_start != static_cast<int64_t>(kPayloadStart)) {
-    return reader.Wrong("payload_start", std::to_string(kPayloadStart));
-  }
-  PENSTOCK_ASSIGN_OR_RETURN(const int64_t stride, reader.Integer("frame_stride"));
-  if (stride < 0 || static_cast<uint64_t>(stride) != state->shape.frame_bytes()) {
-    return reader.Wrong("frame_stride", std::to_string(state->shape.frame_bytes()));
-  }
   PENSTOCK_ASSIGN_OR_RETURN(state->state, reader.Text("state"));
+  const bool growing = state->state == kGrowingState;
+  if (version == kLayoutVersion) {
+    PENSTOCK_RETURN_IF_ERROR(CheckRawFrames(reader, state->shape));
+  } else {
+    PENSTOCK_ASSIGN_OR_RETURN(state->compression,
+                              ReadCompression(reader, state->shape, state->grid));
+    if (growing) return reader.Wrong("state", "sealed, as every compressed dataset");
+  }
   PENSTOCK_ASSIGN_OR_RETURN(
-      state->blocks, ReadBlocks(reader, state->shape, state->grid, state->state == kGrowingState));
+      state->blocks, ReadBlocks(reader, state->shape, state->grid, state->compression, growing));
   PENSTOCK_ASSIGN_OR_RETURN(state->frames_expected, reader.Integer("frames_expected"));
   if (state->frames_expected != state->shape.frame_count()) {
     return reader.Wrong("frames_expected", std::to_string(state->shape.frame_count()));
@@ -253,6 +306,7 @@ Result<Dataset> Dataset::FromNexusJson(const std::filesystem::path& directory,
 const std::filesystem::path& Dataset::directory() const { return state_->directory; }
 const DatasetShape& Dataset::shape() const { return state_->shape; }
 const BlockGrid& Dataset::grid() const { return state_->grid; }
+Compression Dataset::compression() const { return state_->compression; }
 const std::vector<BlockInfo>& Dataset::blocks() const { return state_->blocks; }
 BlockLayout Dataset::LayoutOfBlock(int64_t block) const {
   return BlockLayout::Of(state_->shape, state_->grid, block);
@@ -276,14 +330,20 @@ Result<std::vector<uint32_t>> Dataset::ReadPixelMask() const {
   return ValuesOf<uint32_t>(*bytes);
 }
 
+std::string Dataset::ExtentChecksumPath() const {
+  return ExtentChecksums(state_->blocks).ChunkPath();
+}
+
 Result<std::vector<std::vector<uint64_t>>> Dataset::ReadExtentChecksums() const {
-  const SmallArray array = ExtentChecksumArray(state_->shape, state_->grid);
+  const SmallArray array = ExtentChecksums(state_->blocks);
   PENSTOCK_ASSIGN_OR_RETURN(const auto bytes, ReadArray(state_->directory, array));
   const std::vector<uint64_t> values = ValuesOf<uint64_t>(bytes);
   std::vector<std::vector<uint64_t>> checksums;
   for (int64_t block = 0; block < state_->grid.block_count(); ++block) {
     const auto first = values.begin() + block * array.shape[1];
-    checksums.emplace_back(first, first + LayoutOfBlock(block).extent_count());
+    const uint64_t bytes = state_->blocks[static_cast<size_t>(block)].bytes;
+    checksums.emplace_back(first,
+                           first + static_cast<int64_t>((bytes + kExtentBytes - 1) / kExtentBytes));
   }
   return checksums;
 }

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <string>
 
+#include "penstock/dataset/chunk_index.h"
+
 namespace penstock {
 
 namespace {
@@ -64,11 +66,18 @@ Result<BlockGrid> ChooseBlockGrid(const DatasetShape& shape, uint64_t target_blo
     // granularity.
     grid.block_rows = 1;
     grid.block_columns = frames >= row_inner ? frames / row_inner * row_inner : frames;
-    grid.inner_columns =
-        LargestDivisorUpTo(std::gcd(shape.scan.columns, grid.block_columns), inner_limit);
+    grid = GridFor(shape, grid, Compression::kNone);
   }
   grid.grid_rows = (shape.scan.rows + grid.block_rows - 1) / grid.block_rows;
   grid.grid_columns = (shape.scan.columns + grid.block_columns - 1) / grid.block_columns;
+  return grid;
+}
+
+BlockGrid GridFor(const DatasetShape& shape, BlockGrid grid, Compression compression) {
+  const uint64_t bytes =
+      compression == Compression::kNone ? kInnerChunkBytes : kCompressedChunkBytes;
+  const auto limit = static_cast<int64_t>(std::max<uint64_t>(bytes / shape.frame_bytes(), 1));
+  grid.inner_columns = LargestDivisorUpTo(std::gcd(shape.scan.columns, grid.block_columns), limit);
   return grid;
 }
 

@@ -76,32 +76,16 @@ Json LinkToArray(const SmallArray& array) {
        Json::array({{{"file_path", array.ChunkPath()}, {"offset", 0}, {"size", array.bytes()}}})}};
 }
 
-Json LinkToBlocks(const DatasetShape& shape, const BlockGrid& grid) {
-  Json sources = Json::array();
-  for (int64_t block = 0; block < grid.block_count(); ++block) {
-    const BlockRegion region = RegionOfBlock(shape, grid, block);
-    std::vector<int64_t> extents;
-    Json target = Json::array();
-    if (!shape.scan.is_series) {
-      extents.push_back(region.row_count);
-      target.push_back({region.first_row, region.first_row + region.row_count});
-    }
-    extents.push_back(region.column_count);
-    target.push_back({region.first_column, region.first_column + region.column_count});
-    extents.insert(extents.end(), {shape.signal.rows, shape.signal.columns});
-    sources.push_back({{"file_path", BlockRelativePath(shape, grid, block)},
-                       {"data_path", "/real"},
-                       {"shape", extents},
-                       {"dtype", NumpyTypeString(shape.element_type)},
-                       {"target_index", std::move(target)}});
-  }
-  return {{"dictdump_schema", "vds_v1"},
+// Compressed blocks are a Zarr array and nothing else.
+Json LinkToZarrArray(const DatasetShape& shape) {
+  return {{"dictdump_schema", kZarrLinkSchema},
           {"shape", AxisExtents(shape)},
           {"dtype", NumpyTypeString(shape.element_type)},
-          {"sources", std::move(sources)}};
+          {"sources", Json::array({{{"file_path", "data.zarr/real"}}})}};
 }
 
-Status AddSignal(EntryBuilder& builder, const DatasetDescription& description) {
+Status AddSignal(EntryBuilder& builder, const DatasetDescription& description,
+                 Compression compression) {
   const DatasetShape& shape = description.shape;
   const std::string path = SignalGroupPath(shape);
   PENSTOCK_ASSIGN_OR_RETURN(Json * group, builder.Group(path));
@@ -118,7 +102,7 @@ Status AddSignal(EntryBuilder& builder, const DatasetDescription& description) {
     (*group)["@" + std::string(names[dimension]).append("_indices")] = dimension;
   }
   (*group)["title"] = description.name;
-  (*group)[">real"] = LinkToBlocks(shape, description.grid);
+  (*group)[">real"] = LinkToBlocks(shape, description.grid, compression);
   (*group)["real@units"] = "";
   (*group)["real@long_name"] = "detector counts";
   for (size_t dimension = 0; dimension < names.size(); ++dimension) {
@@ -260,16 +244,7 @@ Json HistoryGroup(const std::vector<HistoryEntry>& history) {
   Json group{{"@NX_class", "NXcollection"}, {"count", history.size()}};
   int number = 0;
   for (const HistoryEntry& entry : history) {
-    Json record{{"@NX_class", "NXcollection"},
-                {"time", entry.time},
-                {"tool", entry.tool},
-                {"operation", entry.operation}};
-    if (!entry.command.empty()) record["command"] = entry.command;
-    // Of any structure, therefore as JSON text.
-    if (!entry.parameters.is_null()) {
-      record["parameters"] = entry.parameters.dump(-1, ' ', false, Json::error_handler_t::replace);
-    }
-    group["entry" + std::to_string(++number)] = std::move(record);
+    group["entry" + std::to_string(++number)] = HistoryRecord(entry);
   }
   return group;
 }
@@ -332,7 +307,7 @@ Status AddPenstock(EntryBuilder& builder, const DatasetDescription& description,
   const BlockGrid& grid = description.grid;
   PENSTOCK_ASSIGN_OR_RETURN(Json * group, builder.Group("penstock"));
   Json& penstock = *group;
-  penstock["layout_version"] = kLayoutVersion;
+  penstock["layout_version"] = kLayoutVersion;  // its place; SetCompression knows better
   penstock["state"] = contents.growing ? kGrowingState : "sealed";
   penstock["name"] = description.name;
   penstock["source_format"] = description.source_format;
@@ -347,8 +322,7 @@ Status AddPenstock(EntryBuilder& builder, const DatasetDescription& description,
   penstock["frames_expected"] = shape.frame_count();
   penstock["frames_received"] = std::count(contents.image_key.begin(), contents.image_key.end(), 0);
   penstock["frames_in_source"] = description.source_frames;
-  penstock["payload_start"] = kPayloadStart;
-  penstock["frame_stride"] = shape.frame_bytes();
+  SetCompression(penstock, shape, contents.compression);
   penstock["extent_bytes"] = kExtentBytes;
   penstock["block_rows"] = grid.block_rows;
   penstock["block_columns"] = grid.block_columns;
@@ -365,6 +339,57 @@ Status AddPenstock(EntryBuilder& builder, const DatasetDescription& description,
 }
 
 }  // namespace
+
+Json LinkToBlocks(const DatasetShape& shape, const BlockGrid& grid, Compression compression) {
+  if (compression != Compression::kNone) return LinkToZarrArray(shape);
+  Json sources = Json::array();
+  for (int64_t block = 0; block < grid.block_count(); ++block) {
+    const BlockRegion region = RegionOfBlock(shape, grid, block);
+    std::vector<int64_t> extents;
+    Json target = Json::array();
+    if (!shape.scan.is_series) {
+      extents.push_back(region.row_count);
+      target.push_back({region.first_row, region.first_row + region.row_count});
+    }
+    extents.push_back(region.column_count);
+    target.push_back({region.first_column, region.first_column + region.column_count});
+    extents.insert(extents.end(), {shape.signal.rows, shape.signal.columns});
+    sources.push_back({{"file_path", BlockRelativePath(shape, grid, block)},
+                       {"data_path", "/real"},
+                       {"shape", extents},
+                       {"dtype", NumpyTypeString(shape.element_type)},
+                       {"target_index", std::move(target)}});
+  }
+  return {{"dictdump_schema", "vds_v1"},
+          {"shape", AxisExtents(shape)},
+          {"dtype", NumpyTypeString(shape.element_type)},
+          {"sources", std::move(sources)}};
+}
+
+void SetCompression(Json& penstock, const DatasetShape& shape, Compression compression) {
+  for (const char* name : {"payload_start", "frame_stride", "compression"}) penstock.erase(name);
+  if (compression == Compression::kNone) {
+    penstock["layout_version"] = kLayoutVersion;
+    penstock["payload_start"] = kPayloadStart;
+    penstock["frame_stride"] = shape.frame_bytes();
+  } else {
+    penstock["layout_version"] = kCompressedLayoutVersion;
+    penstock["compression"] = CompressionName(compression);
+  }
+}
+
+Json HistoryRecord(const HistoryEntry& entry) {
+  Json record{{"@NX_class", "NXcollection"},
+              {"time", entry.time},
+              {"tool", entry.tool},
+              {"operation", entry.operation}};
+  if (!entry.command.empty()) record["command"] = entry.command;
+  // Of any structure, therefore as JSON text.
+  if (!entry.parameters.is_null()) {
+    record["parameters"] = entry.parameters.dump(-1, ' ', false, Json::error_handler_t::replace);
+  }
+  return record;
+}
 
 std::string SignalGroupPath(const DatasetShape& shape) {
   return std::string(kImage) + (shape.scan.is_series ? "/image_3d" : "/image_4d");
@@ -409,7 +434,7 @@ Result<Json> MakeNexusTree(const DatasetDescription& description, const DatasetC
   for (const MetadataFact& fact : description.facts) {
     PENSTOCK_RETURN_IF_ERROR(builder.Set(fact.path, fact.value, fact.units));
   }
-  PENSTOCK_RETURN_IF_ERROR(AddSignal(builder, description));
+  PENSTOCK_RETURN_IF_ERROR(AddSignal(builder, description, contents.compression));
   PENSTOCK_RETURN_IF_ERROR(AddSources(builder, description));
   PENSTOCK_ASSIGN_OR_RETURN(Json * detector, builder.Group(kDetectorDynamic));
   (*detector)[">image_key"] = LinkToArray(ImageKeyArray(description.shape));

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "catalog/dataset/hdf5_value.h"
+#include "catalog/dataset/nexus_tree.h"
 
 namespace penstock {
 
@@ -10,8 +11,10 @@ namespace {
 
 constexpr uint64_t kLargestArray = uint64_t{1} << 62;
 
-Error NotALink(const std::string& name, const char* expected) {
-  return Error::Corrupt("this is not a link of a sidecar").At(">" + name).Expected(expected);
+Error NotALink(const std::string& name, std::string expected) {
+  return Error::Corrupt("this is not a link of a sidecar")
+      .At(">" + name)
+      .Expected(std::move(expected));
 }
 
 bool IsInsideDataset(const std::filesystem::path& path) {
@@ -35,10 +38,11 @@ Result<ArrayLink> ArrayLink::From(const std::string& name, const Json& json) {
   const Json* const dtype = member("dtype");
   const Json* const sources = member("sources");
   ArrayLink link;
-  if (schema != nullptr && *schema == "vds_v1") {
+  if (schema != nullptr && (*schema == "vds_v1" || *schema == kZarrLinkSchema)) {
     link.is_virtual = true;
   } else if (schema == nullptr || *schema != "external_binary_link_v1") {
-    return NotALink(name, "dictdump_schema vds_v1 or external_binary_link_v1");
+    return NotALink(
+        name, "dictdump_schema vds_v1, external_binary_link_v1 or " + std::string(kZarrLinkSchema));
   }
   if (shape == nullptr || !shape->is_array() || shape->empty() || shape->size() > H5S_MAX_RANK) {
     return NotALink(name, "a shape");

@@ -22,7 +22,7 @@ namespace penstock {
 // A link to data in other files (docs/sidecar.md): which, and what it is. Paths are relative to the
 // dataset.
 struct ArrayLink {
-  bool is_virtual = false;  // the frames, in the raw blocks; else one file with a plain array
+  bool is_virtual = false;  // the frames, in the blocks; else one file with a plain array
   std::vector<hsize_t> extents;
   ElementType type = ElementType::kUint8;
   std::string path;    // of the plain array

@@ -93,10 +93,11 @@ SmallArray PixelMaskArray(const DatasetShape& shape) {
   return array;
 }
 
-SmallArray ExtentChecksumArray(const DatasetShape& shape, const BlockGrid& grid) {
-  const int64_t extents = BlockLayout::Of(shape, grid, 0).extent_count();  // no block is larger
-  SmallArray array = OneChunk("extent_checksum", ElementType::kUint64,
-                              {grid.block_count(), extents}, {"block", "extent"});
+SmallArray ExtentChecksumArray(int64_t block_count, uint64_t largest_block_bytes) {
+  const auto extents =
+      static_cast<int64_t>((largest_block_bytes + kExtentBytes - 1) / kExtentBytes);
+  SmallArray array = OneChunk("extent_checksum", ElementType::kUint64, {block_count, extents},
+                              {"block", "extent"});
   array.attributes = {{"long_name", "XXH3-64 of every extent of a block file, 0 beyond its end"},
                       {"algorithm", "xxh3-64"},
                       {"extent_bytes", kExtentBytes}};

@@ -43,7 +43,8 @@ std::vector<int64_t> AxisExtents(const DatasetShape& shape);
 
 SmallArray ImageKeyArray(const DatasetShape& shape);
 SmallArray PixelMaskArray(const DatasetShape& shape);
-SmallArray ExtentChecksumArray(const DatasetShape& shape, const BlockGrid& grid);
+// `largest_block_bytes`: of the block files.
+SmallArray ExtentChecksumArray(int64_t block_count, uint64_t largest_block_bytes);
 SmallArray AxisArray(const std::string& axis, int64_t extent, const AxisCalibration& calibration);
 
 // In frame_header, int64: source_frame, source_file, source_offset, sequence_number, count_time,

@@ -17,11 +17,11 @@
 #include <tuple>
 #include <utility>
 
-#include "catalog/dataset/small_arrays.h"
 #include "penstock/base/aligned_buffer.h"
 #include "penstock/base/file.h"
 #include "penstock/dataset/checksum.h"
 #include "penstock/dataset/checksum_list.h"
+#include "penstock/dataset/chunk_index.h"
 #include "penstock/dataset/dataset.h"
 #include "penstock/dataset/faces.h"
 
@@ -103,7 +103,7 @@ class Verifier {
     Result<Dataset> dataset = Dataset::Open(directory_);
     if (!dataset.ok()) return Report("nexus.json", dataset.error().ToString());
     dataset_ = std::move(*dataset);
-    extents_path_ = ExtentChecksumArray(dataset_->shape(), dataset_->grid()).ChunkPath();
+    extents_path_ = dataset_->ExtentChecksumPath();
     Result<std::vector<std::vector<uint64_t>>> extents = dataset_->ReadExtentChecksums();
     if (!extents.ok()) return Report(extents_path_, extents.error().ToString());
     extents_ = std::move(*extents);
@@ -222,11 +222,26 @@ class Verifier {
   void ReportExtent(const FileToCheck& file, size_t extent, const std::string& message) {
     Damage damage{.file = file.path, .extent = -1, .frames = {}, .message = message};
     if (file.block) {
-      const BlockLayout layout = dataset_->LayoutOfBlock(*file.block);
       damage.extent = static_cast<int64_t>(extent);
-      damage.frames = layout.FramesOfExtent(damage.extent);
+      damage.frames = FramesOfExtent(*file.block, damage.extent);
     }
     Report(std::move(damage));
+  }
+
+  FrameRange FramesOfExtent(int64_t block, int64_t extent) const {
+    if (dataset_->compression() == Compression::kNone) {
+      return dataset_->LayoutOfBlock(block).FramesOfExtent(extent);
+    }
+    // Which frames it holds only the index knows. That may be damaged, too: then it is all of them.
+    const BlockInfo& info = dataset_->blocks()[static_cast<size_t>(block)];
+    const std::filesystem::path path = directory_ / info.relative_path;
+    const auto fd = OpenFile(path, O_RDONLY | O_NOFOLLOW);
+    const auto index = fd.ok() ? ChunkIndex::Read(fd->get(), dataset_->shape(), dataset_->grid(),
+                                                  block, info.bytes, path)
+                               : Result<ChunkIndex>(fd.error());
+    if (index.ok()) return index->FramesOfExtent(extent);
+    return {.first = info.region.first_frame,
+            .last = info.region.first_frame + info.region.frame_count()};
   }
 
   // `digest` is "" where the file could not be read (which has been reported).

@@ -1,17 +1,13 @@
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
+#include "catalog/dataset/checksum_writer.h"
 #include "catalog/dataset/json_text.h"
 #include "catalog/dataset/nexus_file.h"
 #include "catalog/dataset/nexus_tree.h"
 #include "catalog/dataset/small_arrays.h"
 #include "catalog/dataset/zarr_group.h"
 #include "penstock/base/file.h"
-#include "penstock/dataset/checksum.h"
 #include "penstock/dataset/checksum_list.h"
 #include "penstock/dataset/dataset_writer.h"
 
@@ -42,12 +38,14 @@ Status CheckContents(const std::filesystem::path& directory, const DatasetDescri
         .Found(std::to_string(mask.values.size()));
   }
   for (size_t block = 0; block < blocks; ++block) {
-    const BlockLayout layout =
-        BlockLayout::Of(description.shape, description.grid, static_cast<int64_t>(block));
     const BlockRecord& record = contents.blocks[block];
     if (contents.growing && record.checksum.empty() && record.extent_checksum.empty()) continue;
-    if (record.block == static_cast<int64_t>(block) && record.bytes == layout.file_bytes &&
-        record.extent_checksum.size() == static_cast<size_t>(layout.extent_count())) {
+    const bool size_fits = contents.compression != Compression::kNone ||
+                           record.bytes == BlockLayout::Of(description.shape, description.grid,
+                                                           static_cast<int64_t>(block))
+                                               .file_bytes;
+    if (record.block == static_cast<int64_t>(block) && size_fits &&
+        record.extent_checksum.size() == (record.bytes + kExtentBytes - 1) / kExtentBytes) {
       continue;
     }
     return Error::Internal("a block record does not fit the layout")
@@ -55,6 +53,18 @@ Status CheckContents(const std::filesystem::path& directory, const DatasetDescri
         .At("block " + std::to_string(block));
   }
   return {};
+}
+
+SmallArray ExtentArray(const DatasetContents& contents) {
+  uint64_t largest = 0;
+  for (const BlockRecord& record : contents.blocks) largest = std::max(largest, record.bytes);
+  return ExtentChecksumArray(static_cast<int64_t>(contents.blocks.size()), largest);
+}
+
+// HDF5 has no view of compressed blocks, and no lasting one of very many.
+bool HasNexusFile(const DatasetDescription& description, const DatasetContents& contents) {
+  return contents.compression == Compression::kNone &&
+         description.grid.block_count() <= kMaximumVirtualSources;
 }
 
 std::vector<uint64_t> ExtentChecksums(const SmallArray& array, const DatasetContents& contents) {
@@ -83,7 +93,7 @@ Status WriteSmallArrays(const std::filesystem::path& directory,
                        std::as_bytes(std::span(description.pixel_mask.values))));
   }
 
-  const SmallArray checksums = ExtentChecksumArray(shape, grid);
+  const SmallArray checksums = ExtentArray(contents);
   const std::vector<uint64_t> values = ExtentChecksums(checksums, contents);
   PENSTOCK_RETURN_IF_ERROR(
       WriteArrayPart(directory, checksums, 0, 0, std::as_bytes(std::span(values))));
@@ -105,37 +115,10 @@ Status WriteSmallArrays(const std::filesystem::path& directory,
   return {};
 }
 
-Status SyncFile(const std::filesystem::path& path) {
-  PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenFile(path, O_RDONLY));
-  if (fsync(fd.get()) != 0) return Error::FromErrno(errno, "cannot sync").In(path);
-  return {};
-}
-
-// Digests of every file but the list itself, by path; syncs what the block writers have not.
-Result<ChecksumList> HashEverything(const std::filesystem::path& directory,
-                                    const DatasetDescription& description,
-                                    const DatasetContents& contents) {
+ChecksumList BlockDigests(const DatasetDescription& description, const DatasetContents& contents) {
   ChecksumList digests;
   for (const BlockRecord& record : contents.blocks) {
     digests[BlockRelativePath(description.shape, description.grid, record.block)] = record.checksum;
-  }
-  std::vector<std::filesystem::path> directories{directory};
-  std::error_code code;
-  for (std::filesystem::recursive_directory_iterator entry(directory, code), end;
-       !code && entry != end; entry.increment(code)) {
-    if (entry->is_directory()) {
-      directories.push_back(entry->path());
-      continue;
-    }
-    const std::string name = entry->path().lexically_relative(directory).generic_string();
-    if (name == kChecksumListName || digests.contains(name)) continue;
-    // WriteNewFile has synced its files.
-    if (!name.ends_with(".json")) PENSTOCK_RETURN_IF_ERROR(SyncFile(entry->path()));
-    PENSTOCK_ASSIGN_OR_RETURN(digests[name], HashFile(entry->path()));
-  }
-  if (code) return Error::FromErrno(code.value(), "cannot list the dataset").In(directory);
-  for (const std::filesystem::path& each : directories) {
-    PENSTOCK_RETURN_IF_ERROR(SyncDirectory(each));
   }
   return digests;
 }
@@ -156,10 +139,11 @@ Status WriteGrowingDescription(const std::filesystem::path& dataset_directory,
                                const DatasetContents& contents) {
   PENSTOCK_RETURN_IF_ERROR(CheckContents(dataset_directory, description, contents));
   PENSTOCK_RETURN_IF_ERROR(WriteSmallArrays(dataset_directory, description, contents));
-  PENSTOCK_RETURN_IF_ERROR(WriteZarrMetadata(dataset_directory, description));
+  PENSTOCK_RETURN_IF_ERROR(WriteZarrMetadata(dataset_directory, description, contents.compression,
+                                             ExtentArray(contents)));
   PENSTOCK_ASSIGN_OR_RETURN(const Json tree, MakeNexusTree(description, contents, {}));
   PENSTOCK_RETURN_IF_ERROR(WriteNewFile(dataset_directory / "nexus.json", JsonText(tree)));
-  if (description.grid.block_count() > kMaximumVirtualSources) return {};
+  if (!HasNexusFile(description, contents)) return {};
   return WriteNexusFile(dataset_directory, tree);
 }
 
@@ -167,7 +151,7 @@ Status UpdateGrowingDescription(const std::filesystem::path& dataset_directory,
                                 const DatasetDescription& description,
                                 const DatasetContents& contents) {
   PENSTOCK_RETURN_IF_ERROR(CheckContents(dataset_directory, description, contents));
-  const SmallArray extents = ExtentChecksumArray(description.shape, description.grid);
+  const SmallArray extents = ExtentArray(contents);
   PENSTOCK_RETURN_IF_ERROR(
       ReplaceArray(dataset_directory, extents, ExtentChecksums(extents, contents)));
   PENSTOCK_ASSIGN_OR_RETURN(const Json tree, MakeNexusTree(description, contents, {}));
@@ -175,7 +159,7 @@ Status UpdateGrowingDescription(const std::filesystem::path& dataset_directory,
   // Last, but for data.nxs, which takes it in.
   PENSTOCK_RETURN_IF_ERROR(
       ReplaceArray(dataset_directory, ImageKeyArray(description.shape), contents.image_key));
-  if (description.grid.block_count() > kMaximumVirtualSources) return {};
+  if (!HasNexusFile(description, contents)) return {};
   return ReplaceNexusFile(dataset_directory, tree);
 }
 
@@ -183,20 +167,17 @@ Status WriteDescription(const std::filesystem::path& dataset_directory,
                         const DatasetDescription& description, const DatasetContents& contents) {
   PENSTOCK_RETURN_IF_ERROR(CheckContents(dataset_directory, description, contents));
   PENSTOCK_RETURN_IF_ERROR(WriteSmallArrays(dataset_directory, description, contents));
-  PENSTOCK_RETURN_IF_ERROR(WriteZarrMetadata(dataset_directory, description));
+  PENSTOCK_RETURN_IF_ERROR(WriteZarrMetadata(dataset_directory, description, contents.compression,
+                                             ExtentArray(contents)));
   PENSTOCK_ASSIGN_OR_RETURN(
       const Json tree,
       MakeNexusTree(description, contents,
                     PresentFrameHeaderArrays(dataset_directory, description.shape)));
   PENSTOCK_RETURN_IF_ERROR(WriteNewFile(dataset_directory / "nexus.json", JsonText(tree)));
-  if (description.grid.block_count() <= kMaximumVirtualSources) {
+  if (HasNexusFile(description, contents)) {
     PENSTOCK_RETURN_IF_ERROR(WriteNexusFile(dataset_directory, tree));
   }
-  PENSTOCK_ASSIGN_OR_RETURN(const auto digests,
-                            HashEverything(dataset_directory, description, contents));
-  PENSTOCK_RETURN_IF_ERROR(
-      WriteNewFile(dataset_directory / kChecksumListName, ChecksumListText(digests)));
-  return SyncDirectory(dataset_directory);
+  return WriteChecksumList(dataset_directory, BlockDigests(description, contents));
 }
 
 }  // namespace penstock

@@ -30,49 +30,31 @@ Json ArrayMetadata(const std::vector<int64_t>& shape, const std::vector<int64_t>
           {"dimension_names", dimension_names}};
 }
 
-Json SmallArrayMetadata(const SmallArray& array) {
-  return ArrayMetadata(array.shape, array.chunk_shape, array.type, array.fill_value,
-                       Json::array({LittleEndianBytes()}), array.attributes, array.dimension_names);
-}
-
 Json GroupMetadata(Json attributes) {
   return {{"zarr_format", 3}, {"node_type", "group"}, {"attributes", std::move(attributes)}};
 }
 
-Json RawDataMetadata(const DatasetDescription& description) {
-  const DatasetShape& shape = description.shape;
-  const BlockGrid& grid = description.grid;
-  std::vector<int64_t> block_shape;
-  std::vector<int64_t> inner_shape;
-  if (!shape.scan.is_series) {
-    block_shape.push_back(grid.block_rows);
-    inner_shape.push_back(1);
-  }
-  block_shape.insert(block_shape.end(),
-                     {grid.block_columns, shape.signal.rows, shape.signal.columns});
-  inner_shape.insert(inner_shape.end(),
-                     {grid.inner_columns, shape.signal.rows, shape.signal.columns});
-  const Json sharding{{"name", "sharding_indexed"},
-                      {"configuration",
-                       {{"chunk_shape", inner_shape},
-                        {"codecs", Json::array({LittleEndianBytes()})},
-                        {"index_codecs", Json::array({LittleEndianBytes(), {{"name", "crc32c"}}})},
-                        {"index_location", "end"}}}};
+// Inside of the shard: how an inner chunk is stored.
+Json ChunkCodecs(const DatasetShape& shape, Compression compression) {
+  Json codecs = Json::array({LittleEndianBytes()});
+  if (compression == Compression::kNone) return codecs;
+  codecs.push_back({{"name", "blosc"},
+                    {"configuration",
+                     {{"typesize", ElementSize(shape.element_type)},
+                      {"cname", CompressionName(compression)},
+                      {"clevel", kCompressionLevel},
+                      {"shuffle", "bitshuffle"},
+                      {"blocksize", kCompressionBlockBytes}}}});
+  return codecs;
+}
+
+Json DimensionUnits(const DatasetDescription& description) {
   Json units = Json::array();
-  for (const std::string& axis : AxisNames(shape)) {
+  for (const std::string& axis : AxisNames(description.shape)) {
     const auto found = description.axes.find(axis);
     units.push_back(found == description.axes.end() ? Json() : Json(found->second.units));
   }
-  Json attributes{
-      {"long_name", "detector counts"},
-      {"units", ""},
-      {"dimension_units", std::move(units)},
-      {"penstock", {{"payload_start", kPayloadStart}, {"frame_stride", shape.frame_bytes()}}}};
-  Json fill_value = 0;
-  if (IsComplex(shape.element_type)) fill_value = Json::array({0.0, 0.0});
-  if (!IsInteger(shape.element_type) && !IsComplex(shape.element_type)) fill_value = 0.0;
-  return ArrayMetadata(AxisExtents(shape), block_shape, shape.element_type, std::move(fill_value),
-                       Json::array({sharding}), std::move(attributes), AxisNames(shape));
+  return units;
 }
 
 Json RootAttributes(const DatasetDescription& description) {
@@ -95,11 +77,50 @@ Json RootAttributes(const DatasetDescription& description) {
 
 }  // namespace
 
+Json SmallArrayMetadata(const SmallArray& array) {
+  return ArrayMetadata(array.shape, array.chunk_shape, array.type, array.fill_value,
+                       Json::array({LittleEndianBytes()}), array.attributes, array.dimension_names);
+}
+
+Json RawDataMetadata(const DatasetShape& shape, const BlockGrid& grid, Compression compression,
+                     Json dimension_units) {
+  std::vector<int64_t> block_shape;
+  std::vector<int64_t> inner_shape;
+  if (!shape.scan.is_series) {
+    block_shape.push_back(grid.block_rows);
+    inner_shape.push_back(1);
+  }
+  block_shape.insert(block_shape.end(),
+                     {grid.block_columns, shape.signal.rows, shape.signal.columns});
+  inner_shape.insert(inner_shape.end(),
+                     {grid.inner_columns, shape.signal.rows, shape.signal.columns});
+  const Json sharding{{"name", "sharding_indexed"},
+                      {"configuration",
+                       {{"chunk_shape", inner_shape},
+                        {"codecs", ChunkCodecs(shape, compression)},
+                        {"index_codecs", Json::array({LittleEndianBytes(), {{"name", "crc32c"}}})},
+                        {"index_location", "end"}}}};
+  Json attributes{{"long_name", "detector counts"},
+                  {"units", ""},
+                  {"dimension_units", std::move(dimension_units)}};
+  if (compression == Compression::kNone) {
+    attributes["penstock"] = {{"payload_start", kPayloadStart},
+                              {"frame_stride", shape.frame_bytes()}};
+  }
+  Json fill_value = 0;
+  if (IsComplex(shape.element_type)) fill_value = Json::array({0.0, 0.0});
+  if (!IsInteger(shape.element_type) && !IsComplex(shape.element_type)) fill_value = 0.0;
+  return ArrayMetadata(AxisExtents(shape), block_shape, shape.element_type, std::move(fill_value),
+                       Json::array({sharding}), std::move(attributes), AxisNames(shape));
+}
+
 Status WriteZarrMetadata(const std::filesystem::path& dataset_directory,
-                         const DatasetDescription& description) {
+                         const DatasetDescription& description, Compression compression,
+                         const SmallArray& extent_checksum) {
   const DatasetShape& shape = description.shape;
   std::vector<std::pair<std::string, Json>> nodes;
-  nodes.emplace_back("real", RawDataMetadata(description));
+  nodes.emplace_back(
+      "real", RawDataMetadata(shape, description.grid, compression, DimensionUnits(description)));
   const std::vector<std::string> names = AxisNames(shape);
   const std::vector<int64_t> extents = AxisExtents(shape);
   for (size_t dimension = 0; dimension < names.size(); ++dimension) {
@@ -132,8 +153,7 @@ Status WriteZarrMetadata(const std::filesystem::path& dataset_directory,
       nodes.emplace_back(array.name, SmallArrayMetadata(array));
     }
   }
-  for (const SmallArray& array :
-       {ImageKeyArray(shape), ExtentChecksumArray(shape, description.grid)}) {
+  for (const SmallArray& array : {ImageKeyArray(shape), extent_checksum}) {
     nodes.emplace_back(array.name, SmallArrayMetadata(array));
   }
   if (!description.pixel_mask.values.empty()) {

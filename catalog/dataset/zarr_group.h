@@ -7,13 +7,20 @@
 
 #include "catalog/dataset/small_arrays.h"
 #include "penstock/base/result.h"
+#include "penstock/dataset/compression.h"
 #include "penstock/dataset/description.h"
 
 namespace penstock {
 
+// Of the array "real". `dimension_units`: one per axis, null where unknown.
+Json RawDataMetadata(const DatasetShape& shape, const BlockGrid& grid, Compression compression,
+                     Json dimension_units);
+Json SmallArrayMetadata(const SmallArray& array);
+
 // Writes every zarr.json, the one of the root with consolidated metadata.
 Status WriteZarrMetadata(const std::filesystem::path& dataset_directory,
-                         const DatasetDescription& description);
+                         const DatasetDescription& description, Compression compression,
+                         const SmallArray& extent_checksum);
 
 }  // namespace penstock
 

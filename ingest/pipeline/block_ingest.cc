@@ -7,7 +7,9 @@
 #include <cstring>
 #include <limits>
 
+#include "penstock/dataset/block_frames.h"
 #include "penstock/dataset/block_layout.h"
+#include "penstock/dataset/checksum.h"
 
 namespace penstock::ingest {
 
@@ -28,30 +30,6 @@ void FillWithNan(ElementType type, std::span<std::byte> pixels) {
     fill(std::numeric_limits<double>::quiet_NaN());
   }
 }
-
-// Feeds [begin, end) of a file to both hashers, a buffer at a time.
-struct HashedReader {
-  int fd;
-  const std::filesystem::path& path;
-  FileHasher file_hasher{};
-  ExtentHasher extent_hasher{};
-
-  Status Read(uint64_t offset, std::span<std::byte> destination) {
-    PENSTOCK_RETURN_IF_ERROR(ReadFully(fd, offset, destination, path));
-    file_hasher.Update(destination);
-    extent_hasher.Update(destination);
-    return Status::Ok();
-  }
-
-  Status Pass(uint64_t begin, uint64_t end, std::span<std::byte> buffer) {
-    while (begin < end) {
-      const uint64_t count = std::min<uint64_t>(buffer.size(), end - begin);
-      PENSTOCK_RETURN_IF_ERROR(Read(begin, buffer.first(count)));
-      begin += count;
-    }
-    return Status::Ok();
-  }
-};
 
 }  // namespace
 
@@ -94,10 +72,11 @@ bool BlockFromJson(const Json& line, BlockOutcome& outcome, std::vector<LeafDige
   return true;
 }
 
-BlockIngester::BlockIngester(const IngestPlan& plan, const DiskSums* disk,
+BlockIngester::BlockIngester(const IngestPlan& plan, Compression compression, const DiskSums* disk,
                              std::filesystem::path staging, SourceDigests& digests,
                              ProgressSink& progress, std::stop_token stop)
     : plan_(plan),
+      compression_(compression),
       disk_(disk),
       staging_(std::move(staging)),
       progress_(progress),
@@ -118,9 +97,9 @@ void BlockIngester::Measure(int64_t index, std::span<const std::byte> pixels) {
 
 Result<BlockOutcome> BlockIngester::Write(int64_t block) {
   const BlockRegion region = RegionOfBlock(plan_.shape, plan_.grid, block);
-  PENSTOCK_ASSIGN_OR_RETURN(
-      BlockWriter writer,
-      BlockWriter::Create(staging_, plan_.shape, plan_.grid, block, plan_.tile_frames));
+  PENSTOCK_ASSIGN_OR_RETURN(BlockWriter writer,
+                            BlockWriter::Create(staging_, plan_.shape, plan_.grid, block,
+                                                plan_.tile_frames, compression_));
   BeginMeasuring(region);
   frame_headers_.assign(static_cast<size_t>(region.frame_count()), {});
   BlockReport report;
@@ -182,37 +161,67 @@ Status BlockIngester::WriteRun(BlockWriter& writer, const BlockRegion& region, i
   return writer.Append(run.count);
 }
 
-Result<BlockOutcome> BlockIngester::Verify(BlockOutcome known) {
-  const int64_t block = known.record.block;
-  const BlockLayout layout = BlockLayout::Of(plan_.shape, plan_.grid, block);
-  const std::filesystem::path path = staging_ / BlockRelativePath(plan_.shape, plan_.grid, block);
+// Reads the whole file: kCorrupt where it is not what the journal knows.
+Status BlockIngester::HashBlockFile(const std::filesystem::path& path, BlockOutcome& known) {
   PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenFile(path, O_RDONLY));
   PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity identity, IdentifyFile(fd.get(), path));
-  if (identity.size != layout.file_bytes) {
+  if (identity.size != known.record.bytes) {
     return Error::Corrupt("not the size of the block")
         .In(path.string())
-        .Expected(fmt::format("{} bytes", layout.file_bytes))
+        .Expected(fmt::format("{} bytes", known.record.bytes))
         .Found(fmt::format("{}", identity.size));
   }
+  FileHasher file_hasher;
+  ExtentHasher extent_hasher;
+  for (uint64_t at = 0; at < identity.size;) {
+    if (stop_.stop_requested()) return Stopped();
+    const auto part = tile_.span().first(std::min<uint64_t>(tile_.size(), identity.size - at));
+    PENSTOCK_RETURN_IF_ERROR(ReadFully(fd.get(), at, part, path));
+    file_hasher.Update(part);
+    extent_hasher.Update(part);
+    at += part.size();
+  }
+  const std::string found = file_hasher.HexDigest();
+  if (found != known.record.checksum) {
+    return Error::Corrupt("not the bytes that the journal knows")
+        .In(path.string())
+        .Expected(known.record.checksum)
+        .Found(found);
+  }
+  known.record.extent_checksum = extent_hasher.Finish();
+  return Status::Ok();
+}
+
+Result<BlockOutcome> BlockIngester::Verify(BlockOutcome known) {
+  const int64_t block = known.record.block;
+  const BlockRegion region = RegionOfBlock(plan_.shape, plan_.grid, block);
+  const std::filesystem::path path = staging_ / BlockRelativePath(plan_.shape, plan_.grid, block);
   const uint64_t frame_bytes = plan_.shape.frame_bytes();
   if (tile_.size() == 0) {
     PENSTOCK_ASSIGN_OR_RETURN(
         tile_, AlignedBuffer::Allocate(std::max<uint64_t>(
                    kPayloadStart, static_cast<uint64_t>(plan_.tile_frames) * frame_bytes)));
   }
-  BeginMeasuring(layout.region);
-  HashedReader reader{fd.get(), path};
-  PENSTOCK_RETURN_IF_ERROR(reader.Pass(0, kPayloadStart, tile_.span()));
-  const int64_t frames = layout.region.frame_count();
+  if (compression_ == Compression::kNone) {
+    known.record.bytes = BlockLayout::Of(plan_.shape, plan_.grid, block).file_bytes;
+  }
+  PENSTOCK_RETURN_IF_ERROR(HashBlockFile(path, known));
+  PENSTOCK_ASSIGN_OR_RETURN(BlockFrames stored,
+                            BlockFrames::Open(path, {.shape = plan_.shape,
+                                                     .grid = plan_.grid,
+                                                     .compression = compression_,
+                                                     .block = block,
+                                                     .file_bytes = known.record.bytes}));
+  BeginMeasuring(region);
+  const int64_t frames = region.frame_count();
   for (int64_t done = 0; done < frames;) {
     if (stop_.stop_requested()) return Stopped();
     const int64_t count = std::min(plan_.tile_frames, frames - done);
     const std::span<std::byte> tile =
         tile_.span().first(static_cast<uint64_t>(count) * frame_bytes);
-    PENSTOCK_RETURN_IF_ERROR(
-        reader.Read(kPayloadStart + static_cast<uint64_t>(done) * frame_bytes, tile));
+    PENSTOCK_RETURN_IF_ERROR(stored.Read(region.first_frame + done, count, tile));
     for (int64_t i = 0; i < count; ++i) {
-      const int64_t position = layout.region.first_frame + done + i;
+      const int64_t position = region.first_frame + done + i;
       if (plan_.mapping.SourceFrame(position) < 0) continue;
       if (std::binary_search(known.invalid_frames.begin(), known.invalid_frames.end(), position)) {
         continue;
@@ -222,25 +231,14 @@ Result<BlockOutcome> BlockIngester::Verify(BlockOutcome known) {
     done += count;
     progress_.Advance(tile.size());
   }
-  PENSTOCK_RETURN_IF_ERROR(
-      reader.Pass(kPayloadStart + layout.payload_bytes, layout.file_bytes, tile_.span()));
-  const std::string found = reader.file_hasher.HexDigest();
-  if (found != known.record.checksum) {
-    return Error::Corrupt("not the bytes that the journal knows")
-        .In(path.string())
-        .Expected(known.record.checksum)
-        .Found(found);
-  }
-  PENSTOCK_ASSIGN_OR_RETURN(
-      frame_headers_, ReadFrameHeaders(staging_, plan_.shape, layout.region.first_frame, frames));
+  PENSTOCK_ASSIGN_OR_RETURN(frame_headers_,
+                            ReadFrameHeaders(staging_, plan_.shape, region.first_frame, frames));
   if (FrameHeaderDigest(frame_headers_) != known.frame_header_digest) {
     return Error::Corrupt("the headers of its frames are not those that the journal knows")
         .In(path.string())
         .Expected(known.frame_header_digest)
         .Found(FrameHeaderDigest(frame_headers_));
   }
-  known.record.bytes = layout.file_bytes;
-  known.record.extent_checksum = reader.extent_hasher.Finish();
   return known;
 }
 

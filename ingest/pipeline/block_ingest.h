@@ -35,9 +35,11 @@ bool BlockFromJson(const Json& line, BlockOutcome& outcome, std::vector<LeafDige
 // What a worker needs; the references outlive it. One per thread.
 class BlockIngester {
  public:
-  // `disk`: what else is to be measured; null where there is nothing.
-  BlockIngester(const IngestPlan& plan, const DiskSums* disk, std::filesystem::path staging,
-                SourceDigests& digests, ProgressSink& progress, std::stop_token stop);
+  // `disk`: what else is to be measured; null where there is nothing. The plan's grid is the one
+  // for `compression`.
+  BlockIngester(const IngestPlan& plan, Compression compression, const DiskSums* disk,
+                std::filesystem::path staging, SourceDigests& digests, ProgressSink& progress,
+                std::stop_token stop);
 
   // Writes the block. kCancelled when stopped in between; then nothing of it is left.
   Result<BlockOutcome> Write(int64_t block);
@@ -56,10 +58,12 @@ class BlockIngester {
   Status WriteRun(BlockWriter& writer, const BlockRegion& region, int64_t position,
                   const ScanMapping::Run& run, BlockReport& report, BlockOutcome& outcome);
 
+  Status HashBlockFile(const std::filesystem::path& path, BlockOutcome& known);
   void BeginMeasuring(const BlockRegion& region);
   void Measure(int64_t index, std::span<const std::byte> pixels);  // frame `index` of the block
 
   const IngestPlan& plan_;
+  const Compression compression_;
   const DiskSums* const disk_;
   const std::filesystem::path staging_;
   ProgressSink& progress_;

@@ -122,6 +122,9 @@ Json HistoryParameters(const IngestPlan& plan, const std::vector<SourceDigest>& 
   parameters["sync_offset"] = plan.options.sync_offset;
   parameters["missing"] = PolicyName(plan.options.missing);
   parameters["block"] = {plan.grid.block_rows, plan.grid.block_columns};
+  if (plan.options.compression != CompressionChoice::kNone) {
+    parameters["compress"] = CompressionChoiceName(plan.options.compression);
+  }
   parameters["file_to_stored"] = source.orientation.file_to_stored;
   if (plan.options.verified_orientation) {
     parameters["verified_orientation"] = VerifiedToJson(*plan.options.verified_orientation);
@@ -149,6 +152,14 @@ OrientationRecord Orientation(const IngestPlan& plan) {
 }
 
 }  // namespace
+
+HistoryEntry NewHistoryEntry(std::string operation, std::vector<std::string> command_line) {
+  return {.time = TimeOfHistory(),
+          .tool = std::string(kTool),
+          .operation = std::move(operation),
+          .command = std::move(command_line),
+          .parameters = nullptr};
+}
 
 Json MappingToJson(const ScanMapping& mapping) {
   Json json;
@@ -191,6 +202,9 @@ Json PlanIdentity(const IngestPlan& plan) {
   identity["mapping"] = MappingToJson(plan.mapping);
   if (plan.options.missing == MissingPolicy::kNan) identity["missing"] = "nan";
   identity["block"] = {plan.grid.block_rows, plan.grid.block_columns};
+  if (plan.options.compression != CompressionChoice::kNone) {
+    identity["compression"] = CompressionChoiceName(plan.options.compression);
+  }
   return identity;
 }
 
@@ -221,9 +235,9 @@ DatasetDescription Describe(const IngestPlan& plan, const std::vector<SourceDige
   description.orientation = Orientation(plan);
   description.pixel_mask = source.pixel_mask;
   description.source_frames = source.frame_count;
-  description.history.push_back({TimeOfHistory(), std::string(kTool), "ingest",
-                                 plan.options.command_line,
-                                 HistoryParameters(plan, digests, probe)});
+  HistoryEntry& entry =
+      description.history.emplace_back(NewHistoryEntry("ingest", plan.options.command_line));
+  entry.parameters = HistoryParameters(plan, digests, probe);
   return description;
 }
 

@@ -4,6 +4,7 @@
 #define PENSTOCK_INGEST_PIPELINE_DESCRIBE_H_
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "ingest/pipeline/anomaly_list.h"
@@ -16,12 +17,14 @@ namespace penstock::ingest {
 // Which source frame belongs to which scan position, as the history has it.
 Json MappingToJson(const ScanMapping& mapping);
 
+// Of this program. The time is now, or SOURCE_DATE_EPOCH where the environment has it.
+HistoryEntry NewHistoryEntry(std::string operation, std::vector<std::string> command_line);
+
 // Everything that decides over the bytes of the blocks: two plans with equal identities may
 // continue each other.
 Json PlanIdentity(const IngestPlan& plan);
 
-// `digests`: one per source file, in their order. The time of the history entry is now, or
-// SOURCE_DATE_EPOCH where the environment has it.
+// `digests`: one per source file, in their order.
 DatasetDescription Describe(const IngestPlan& plan, const std::vector<SourceDigest>& digests,
                             const AnomalyList& anomalies, const std::optional<DiskProbe>& probe);
 

@@ -366,6 +366,11 @@ Result<IngestPlan> PlanFollow(const std::filesystem::path& source_path,
         .In(source_path.string())
         .Advice("choose another name");
   }
+  if (options.compression != CompressionChoice::kNone) {
+    return Error::InvalidArgument("a growing dataset is not compressed")
+        .In(source_path.string())
+        .Advice("follow it without --compress; `penstock repack` compresses it once it is sealed");
+  }
   if (options.missing == MissingPolicy::kSkip) {
     return Error::InvalidArgument("following keeps the shape of the scan")
         .In(source_path.string())

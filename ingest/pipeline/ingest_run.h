@@ -17,6 +17,7 @@
 
 #include "ingest/pipeline/anomaly_list.h"
 #include "ingest/pipeline/block_ingest.h"
+#include "ingest/pipeline/choose_compression.h"
 #include "ingest/pipeline/disk_probe.h"
 #include "ingest/pipeline/journal.h"
 #include "ingest/pipeline/preview.h"
@@ -78,6 +79,8 @@ class IngestRun {
   Result<bool> FinishEarlierPublication();
   Status PrepareStaging();
   void AdoptJournal();
+  Status DecideCompression();
+  Status MeasureOrRemember();
   Status IngestBlock(BlockIngester& ingester, int64_t block);
   Result<BlockOutcome> WriteOrVerify(BlockIngester& ingester, int64_t block);
   void KeepError(Error error);
@@ -89,6 +92,7 @@ class IngestRun {
   Error GiveUp(Error error);
   IngestResult Summarise() const;
 
+  CompressionDecision compression_;
   std::optional<DiskProbe> probe_;  // of a scan
   std::optional<DiskSums> disk_sums_;
   std::optional<Preview> preview_;

@@ -29,7 +29,8 @@ int64_t TileFrames(uint64_t frame_bytes, int64_t block_frames, int64_t chunk_fra
 }  // namespace
 
 Result<MemoryPlan> PlanMemory(const DatasetShape& shape, const BlockGrid& grid,
-                              const ChunkHint& chunks, int wanted_workers, uint64_t memory_bytes) {
+                              const ChunkHint& chunks, Compression compression, int wanted_workers,
+                              uint64_t memory_bytes) {
   const int64_t block_frames = grid.block_rows * grid.block_columns;
   MemoryPlan plan;
   plan.tile_frames = TileFrames(shape.frame_bytes(), block_frames, chunks.frames);
@@ -41,9 +42,9 @@ Result<MemoryPlan> PlanMemory(const DatasetShape& shape, const BlockGrid& grid,
   const uint64_t pattern_copy = pixels * 8 <= block_bytes / 100 ? pixels * 8 : 0;
   // The decoder's scratch is about a tile, beside what it reads ahead.
   plan.bytes_per_worker =
-      BlockWriter::MemoryBytes(shape, plan.tile_frames) + std::max(tile, chunks.scratch_bytes) +
-      SourceReader::kMemoryBytes + BlockStatistics::MemoryBytes(shape, block_frames) +
-      pattern_copy +
+      BlockWriter::MemoryBytes(shape, grid, plan.tile_frames, compression) +
+      std::max(tile, chunks.scratch_bytes) + SourceReader::kMemoryBytes +
+      BlockStatistics::MemoryBytes(shape, block_frames) + pattern_copy +
       static_cast<uint64_t>(block_frames) * (sizeof(DiskSum) + 2 * sizeof(FrameHeader));
   // Once for all: image_key, what the pictures are made of, what the source keeps.
   const uint64_t shared = static_cast<uint64_t>(shape.frame_count()) * 4 +

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "penstock/base/result.h"
+#include "penstock/dataset/compression.h"
 #include "penstock/dataset/geometry.h"
 #include "penstock/ingest/frame_source.h"
 
@@ -22,7 +23,8 @@ struct MemoryPlan {
 // `chunks`: how the source stores them together. kUnsupported for
 // frames of which not even one worker can hold what it needs.
 Result<MemoryPlan> PlanMemory(const DatasetShape& shape, const BlockGrid& grid,
-                              const ChunkHint& chunks, int wanted_workers, uint64_t memory_bytes);
+                              const ChunkHint& chunks, Compression compression, int wanted_workers,
+                              uint64_t memory_bytes);
 
 }  // namespace penstock::ingest
 

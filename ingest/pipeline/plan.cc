@@ -9,6 +9,7 @@
 #include "ingest/pipeline/lost_frames.h"
 #include "ingest/pipeline/memory_plan.h"
 #include "penstock/dataset/block_layout.h"
+#include "penstock/dataset/chunk_index.h"
 #include "penstock/dataset/dataset.h"
 #include "penstock/ingest/ingest.h"
 #include "penstock/ingest/registry.h"
@@ -341,7 +342,11 @@ Result<IngestPlan> PlanIngest(std::shared_ptr<FrameSource> source,
   const int wanted = options.workers > 0
                          ? options.workers
                          : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  auto memory = PlanMemory(plan.shape, plan.grid, description.chunks.value_or(ChunkHint{}), wanted,
+  const Compression compression = options.compression == CompressionChoice::kNone
+                                      ? Compression::kNone
+                                      : Compression::kLz4;  // Zstandard takes the same memory
+  auto memory = PlanMemory(plan.shape, GridFor(plan.shape, plan.grid, compression),
+                           description.chunks.value_or(ChunkHint{}), compression, wanted,
                            options.memory_bytes);
   if (!memory.ok()) return std::move(memory).error().In(file);
   plan.workers = memory->workers;

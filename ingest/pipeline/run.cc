@@ -4,9 +4,10 @@
 #include <numeric>
 #include <thread>
 
+#include "ingest/pipeline/announcement.h"
 #include "ingest/pipeline/describe.h"
 #include "ingest/pipeline/ingest_run.h"
-#include "penstock/dataset/checksum.h"
+#include "penstock/dataset/chunk_index.h"
 #include "penstock/dataset/dataset.h"
 #include "penstock/dataset/frame_header.h"
 
@@ -14,8 +15,9 @@ namespace penstock::ingest {
 
 namespace {
 
-// The journal's line before publication: the digest of the nexus.json that is about to appear.
-constexpr const char* kPublish = "publish";
+// The journal's line of a compression that was chosen by measurement, which a later run keeps.
+constexpr const char* kCompression = "compression";
+constexpr const char* kCompressionReason = "reason";
 
 // Errors after which the same call may go on where it stopped.
 bool IsResumable(ErrorKind kind) {
@@ -50,7 +52,8 @@ Result<IngestResult> IngestRun::Run() {
   if (!published_before) {
     PENSTOCK_RETURN_IF_ERROR(CheckDestination());
     PENSTOCK_RETURN_IF_ERROR(PrepareStaging());
-    Status done = Work();
+    Status done = DecideCompression();
+    if (done.ok()) done = Work();
     if (!done.ok()) return GiveUp(std::move(done).error());
   }
   IngestResult result = Summarise();
@@ -74,13 +77,7 @@ void IngestRun::Discard() {
 // this very plan, so that nothing is left to do.
 Result<bool> IngestRun::FinishEarlierPublication() {
   PENSTOCK_RETURN_IF_ERROR(UndoHalfReplacement(paths_));
-  if (journal_->lines().empty()) return false;
-  const Json& last = journal_->lines().back();
-  const auto announced = last.find(kPublish);
-  if (announced == last.end()) return false;
-  const auto present = HashFile(paths_.destination / "nexus.json");
-  if (!present.ok() || *announced != *present) return false;
-  // What has the staging name now is the dataset that was replaced.
+  if (!WasPublished(*journal_, paths_)) return false;
   const bool same_plan = journal_->lines().front() == Identity();
   PENSTOCK_RETURN_IF_ERROR(RemoveTree(paths_.staging));
   PENSTOCK_RETURN_IF_ERROR(RemoveTree(paths_.replaced));
@@ -140,6 +137,42 @@ void IngestRun::AdoptJournal() {
   }
 }
 
+Status IngestRun::DecideCompression() {
+  switch (plan_.options.compression) {
+    case CompressionChoice::kNone:
+      return Status::Ok();
+    case CompressionChoice::kLz4:
+      compression_.compression = Compression::kLz4;
+      break;
+    case CompressionChoice::kZstd:
+      compression_.compression = Compression::kZstd;
+      break;
+    case CompressionChoice::kAutomatic:
+      PENSTOCK_RETURN_IF_ERROR(MeasureOrRemember());
+      break;
+  }
+  plan_.grid = GridFor(plan_.shape, plan_.grid, compression_.compression);
+  return Status::Ok();
+}
+
+Status IngestRun::MeasureOrRemember() {
+  // The blocks of an earlier run are of its compression.
+  for (const Json& line : journal_->lines()) {
+    if (!line.contains(kCompression) || !line.contains(kCompressionReason)) continue;
+    const Json& name = line[kCompression];
+    const Json& reason = line[kCompressionReason];
+    const auto known = ParseCompression(name.is_string() ? name.get<std::string>() : "");
+    if (!known.ok() || !reason.is_string()) continue;
+    compression_ = {.compression = *known, .reason = reason.get<std::string>()};
+    return Status::Ok();
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(compression_, ChooseCompression(plan_, paths_.staging, stop_));
+  Json line;
+  line[kCompression] = CompressionName(compression_.compression);
+  line[kCompressionReason] = compression_.reason;
+  return journal_->Append(line);
+}
+
 // Bright and dark field are summed in the one pass over the frames, so the disk comes first.
 Status IngestRun::PreparePreview() {
   if (!plan_.shape.scan.is_series && !IsComplex(plan_.shape.element_type)) {
@@ -192,8 +225,8 @@ Status IngestRun::IngestBlocks(std::span<const int64_t> blocks) {
   const std::stop_callback forward(stop_, [&failing] { failing.request_stop(); });
   std::atomic<size_t> next{0};
   const auto work = [this, blocks, &failing, &next] {
-    BlockIngester ingester(plan_, disk_sums_ ? &*disk_sums_ : nullptr, paths_.staging, digests_,
-                           progress_, failing.get_token());
+    BlockIngester ingester(plan_, compression_.compression, disk_sums_ ? &*disk_sums_ : nullptr,
+                           paths_.staging, digests_, progress_, failing.get_token());
     while (!failing.stop_requested()) {
       const size_t index = next.fetch_add(1);
       if (index >= blocks.size()) return;
@@ -282,6 +315,7 @@ void IngestRun::MergeAnomalies() {
 
 DatasetContents IngestRun::Contents() {
   DatasetContents contents;
+  contents.compression = compression_.compression;
   contents.image_key.resize(static_cast<size_t>(plan_.shape.frame_count()));
   for (int64_t position = 0; position < plan_.shape.frame_count(); ++position) {
     if (plan_.mapping.SourceFrame(position) < 0) MarkInvalid(contents, position);
@@ -299,10 +333,7 @@ void IngestRun::MarkInvalid(DatasetContents& contents, int64_t position) {
 }
 
 Status IngestRun::Publish() {
-  PENSTOCK_ASSIGN_OR_RETURN(const std::string generation, HashFile(paths_.staging / "nexus.json"));
-  Json line;
-  line[kPublish] = generation;
-  PENSTOCK_RETURN_IF_ERROR(journal_->Append(line));
+  PENSTOCK_RETURN_IF_ERROR(AnnouncePublication(*journal_, paths_));
   if (!ReplacesDestination()) {
     PENSTOCK_RETURN_IF_ERROR(PublishNew(paths_));
   } else {
@@ -334,6 +365,9 @@ IngestResult IngestRun::Summarise() const {
   result.missing_frames = invalid_frames_;
   result.source_files = plan_.source->description().files.size();
   result.blocks = plan_.grid.block_count();
+  result.compression = compression_.compression;
+  result.compression_reason = compression_.reason;
+  for (const BlockOutcome& outcome : outcomes_) result.stored_bytes += outcome.record.bytes;
   result.resumed_blocks = resumed_.load();
   result.anomalies = anomalies_.listed();
   result.further_anomalies = anomalies_.further();

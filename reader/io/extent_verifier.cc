@@ -54,14 +54,15 @@ bool ExtentVerifier::MarkVerified(int64_t block, int64_t extent) {
 
 void ExtentCheck::Begin(int64_t block, const Source& source, bool alone) {
   active_ = false;
-  if (verifier_ == nullptr) return;
+  if (verifier_ == nullptr || source.begin == source.end) return;
   source_ = source;
   block_ = block;
   position_ = source.begin;
   extent_ = -1;
   wanted_ = false;
   // The frames of extent 0 begin behind the block's head.
-  const bool begins_extent = source.begin % kExtentBytes == 0 || source.begin == kPayloadStart;
+  const bool begins_extent =
+      source.begin % kExtentBytes == 0 || source.begin == source.payload_start;
   first_ = ExtentOf(source.begin) + (alone || begins_extent ? 0 : 1);
   for (int64_t extent = first_; extent <= ExtentOf(source.end - 1); ++extent) {
     active_ = active_ || !verifier_->IsVerified(block, extent);
@@ -69,7 +70,7 @@ void ExtentCheck::Begin(int64_t block, const Source& source, bool alone) {
 }
 
 uint64_t ExtentCheck::ExtentEnd() const {
-  return std::min(static_cast<uint64_t>(extent_ + 1) * kExtentBytes, source_.layout->file_bytes);
+  return std::min(static_cast<uint64_t>(extent_ + 1) * kExtentBytes, source_.file_bytes);
 }
 
 Status ExtentCheck::Hash(uint64_t begin, uint64_t end) {
@@ -99,7 +100,7 @@ Status ExtentCheck::Close() {
     if (verifier_->MarkVerified(block_, extent_)) ++verified_count_;
     return Status::Ok();
   }
-  const FrameRange frames = source_.layout->FramesOfExtent(extent_);
+  const FrameRange frames = source_.frames_of_extent(extent_);
   return Error::Corrupt("the block is damaged")
       .In(source_.path->string())
       .At(fmt::format("extent {} (offset {}), frames {}-{}", extent_,

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -48,7 +49,10 @@ class ExtentCheck {
   explicit ExtentCheck(ExtentVerifier* verifier) : verifier_(verifier) {}  // null: nothing is done
 
   struct Source {
-    const BlockLayout* layout = nullptr;
+    uint64_t file_bytes = 0;
+    uint64_t payload_start = 0;  // nobody reads what is in front of it
+    // For errors.
+    std::function<FrameRange(int64_t extent)> frames_of_extent{};
     int fd = -1;  // buffered
     const std::filesystem::path* path = nullptr;
     uint64_t begin = 0;  // offsets in the file

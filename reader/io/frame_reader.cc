@@ -27,13 +27,18 @@ int64_t FramesOfVerifiedRun(uint64_t frame_bytes) {
 }  // namespace
 
 FrameReader::FrameReader(const Dataset& dataset, const ReadOptions& options, LeaseClient* leases,
-                         ExtentVerifier* verifier)
-    : dataset_(dataset), options_(options), leases_(leases), check_(verifier) {}
+                         ExtentVerifier* verifier, int64_t tile_frames)
+    : dataset_(dataset),
+      options_(options),
+      leases_(leases),
+      compressed_(dataset, tile_frames, options.buffer_bytes),
+      check_(verifier) {}
 
 FrameReader::~FrameReader() { CloseBlock(); }
 
 void FrameReader::CloseBlock() {
   chunks_.reset();  // waits for reads under way; its buffers go too
+  compressed_.Close();
   mapped_ = MappedFile();
   direct_file_.Close();
   file_.Close();
@@ -48,20 +53,22 @@ Status FrameReader::OpenBlock(int64_t block, bool by_path) {
   chunks_ = std::move(chunks);
   layout_ = dataset_.LayoutOfBlock(block);
   path_ = dataset_.directory() / dataset_.blocks()[static_cast<size_t>(block)].relative_path;
+  file_bytes_ = dataset_.blocks()[static_cast<size_t>(block)].bytes;
   direct_refused_ = false;
-  if (leases_ != nullptr) lease_ = leases_->Acquire(block, layout_.file_bytes);
+  if (leases_ != nullptr) lease_ = leases_->Acquire(block, file_bytes_);
   if (!lease_) {
     if (!by_path) return Error::NotFound("the cache has no complete copy").In(path_.string());
     PENSTOCK_ASSIGN_OR_RETURN(file_, OpenFile(path_, O_RDONLY));
     PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity identity, IdentifyFile(file_.get(), path_));
-    if (identity.size != layout_.file_bytes) {
+    if (identity.size != file_bytes_) {
       return Error::Corrupt("the block file has the wrong size")
           .In(path_.string())
-          .Expected(fmt::format("{} bytes", layout_.file_bytes))
+          .Expected(fmt::format("{} bytes", file_bytes_))
           .Found(fmt::format("{} bytes", identity.size))
           .Advice("run `penstock verify` on the dataset");
     }
   }
+  if (is_compressed()) PENSTOCK_RETURN_IF_ERROR(compressed_.Open(buffered(), block, path_));
   block_ = block;
   return Status::Ok();
 }
@@ -96,13 +103,14 @@ Status FrameReader::StartChunks(bool direct) {
 
 bool FrameReader::MapBlock() {
   if (mapped_.valid()) return true;
-  auto mapped = MappedFile::Map(buffered(), layout_.file_bytes, path_);
+  auto mapped = MappedFile::Map(buffered(), file_bytes_, path_);
   if (!mapped.ok()) return false;  // a file system without shared mappings
   mapped_ = std::move(mapped).value();
   return true;
 }
 
 bool FrameReader::IsResident() {
+  if (begin_ == end_) return true;
   const double share = ResidentShareByReading(buffered(), begin_, end_);
   if (share >= 0) return share >= kResidentEnough;
   return MapBlock() && mapped_.ResidentShare(begin_, end_) >= kResidentEnough;
@@ -111,6 +119,12 @@ bool FrameReader::IsResident() {
 void FrameReader::GoTo(const Partition& partition) {
   partition_ = partition;
   next_frame_ = partition.frames.first;
+  if (is_compressed()) {
+    const ChunkIndex& index = compressed_.index();
+    begin_ = index.begin(index.ChunkOfFrame(partition.frames.first));
+    end_ = index.end(index.ChunkOfFrame(partition.frames.last - 1));
+    return;
+  }
   const auto first = static_cast<uint64_t>(partition.frames.first - layout_.region.first_frame);
   const auto last = static_cast<uint64_t>(partition.frames.last - layout_.region.first_frame);
   begin_ = kPayloadStart + first * layout_.frame_bytes;
@@ -139,7 +153,19 @@ Result<bool> FrameReader::TryMapped() {
 Status FrameReader::Start(const Partition& partition, bool alone) {
   if (partition.block != block_) PENSTOCK_RETURN_IF_ERROR(OpenBlock(partition.block));
   GoTo(partition);
-  check_.Begin(block_, {&layout_, buffered(), &path_, begin_, end_}, alone);
+  check_.Begin(block_,
+               {.file_bytes = file_bytes_,
+                .payload_start = is_compressed() ? 0 : kPayloadStart,
+                .frames_of_extent = [this](int64_t extent) { return FramesOfExtent(extent); },
+                .fd = buffered(),
+                .path = &path_,
+                .begin = begin_,
+                .end = end_},
+               alone);
+  if (is_compressed()) {
+    backend_ = Backend::kPread;
+    return compressed_.Start(partition.frames, !alone);
+  }
   if (options_.backend == Backend::kAutomatic || options_.backend == Backend::kMmap) {
     PENSTOCK_ASSIGN_OR_RETURN(const bool mapped, TryMapped());
     if (mapped) {
@@ -151,10 +177,22 @@ Status FrameReader::Start(const Partition& partition, bool alone) {
                      options_.backend == Backend::kDirect);
 }
 
+FrameRange FrameReader::FramesOfExtent(int64_t extent) const {
+  return is_compressed() ? compressed_.index().FramesOfExtent(extent)
+                         : layout_.FramesOfExtent(extent);
+}
+
 Result<FrameRun> FrameReader::Next() {
   FrameRun run;
   run.first_frame = next_frame_;
   if (next_frame_ == partition_.frames.last) return run;
+  if (is_compressed()) {
+    PENSTOCK_ASSIGN_OR_RETURN(const CompressedFrames::Run decoded, compressed_.Next(check_));
+    run.frame_count = decoded.frame_count;
+    run.pixels = decoded.pixels;
+    next_frame_ += run.frame_count;
+    return run;
+  }
   if (backend_ == Backend::kMmap) {
     run.frame_count = partition_.frames.last - next_frame_;
     if (check_.active()) {

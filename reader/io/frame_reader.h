@@ -14,6 +14,7 @@
 #include "penstock/reader/reader.h"
 #include "penstock/reader/reduction.h"
 #include "reader/io/chunk_reader.h"
+#include "reader/io/compressed_frames.h"
 #include "reader/io/extent_verifier.h"
 #include "reader/io/lease_client.h"
 #include "reader/io/mapped_file.h"
@@ -31,9 +32,10 @@ struct FrameRun {
 // One per worker, not thread-safe. Keeps its buffers, and the block of the last partition open.
 class FrameReader {
  public:
-  // `leases` and `verifier` may be null; all must outlive the reader.
+  // `leases` and `verifier` may be null; all must outlive the reader. `tile_frames`: the runs of
+  // compressed frames are made of whole tiles; 0: any.
   FrameReader(const Dataset& dataset, const ReadOptions& options, LeaseClient* leases,
-              ExtentVerifier* verifier);
+              ExtentVerifier* verifier, int64_t tile_frames = 0);
   ~FrameReader();
   FrameReader(const FrameReader&) = delete;
   FrameReader& operator=(const FrameReader&) = delete;
@@ -49,7 +51,8 @@ class FrameReader {
   // its last run has come without an error.
   Result<FrameRun> Next();
 
-  // How the current partition is read: kMmap, kDirect or kPread.
+  // How the current partition is read: kMmap, kDirect or kPread; always the last where blocks are
+  // compressed.
   Backend backend() const { return backend_; }
   bool leased() const { return lease_.has_value(); }
   int64_t extents_verified() const { return check_.verified_count(); }  // since construction
@@ -65,13 +68,16 @@ class FrameReader {
   Result<bool> TryMapped();
   Status StartChunks(bool direct);
   bool OpenDirect();
+  FrameRange FramesOfExtent(int64_t extent) const;
+  bool is_compressed() const { return dataset_.compression() != Compression::kNone; }
 
   const Dataset& dataset_;
   const ReadOptions& options_;
   LeaseClient* leases_;
 
   int64_t block_ = -1;
-  BlockLayout layout_;
+  BlockLayout layout_;  // of raw frames
+  uint64_t file_bytes_ = 0;
   std::filesystem::path path_;
   FileDescriptor file_;  // by path; not open where there is a lease
   std::optional<BlockLease> lease_;
@@ -79,6 +85,7 @@ class FrameReader {
   bool direct_refused_ = false;
   MappedFile mapped_;
   std::unique_ptr<ChunkReader> chunks_;
+  CompressedFrames compressed_;
   ExtentCheck check_;
 
   Partition partition_;

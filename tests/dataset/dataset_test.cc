@@ -233,7 +233,9 @@ TEST_F(DatasetTest, AContradictorySidecarIsRefused) {
     EXPECT_EQ(dataset.error().kind(), ErrorKind::kCorrupt) << dataset.error().ToString();
     EXPECT_NE(dataset.error().place(), "") << dataset.error().ToString();
   }
-  EXPECT_EQ(open_with("layout_version", 2).error().kind(), ErrorKind::kUnsupported);
+  EXPECT_EQ(open_with("layout_version", 3).error().kind(), ErrorKind::kUnsupported);
+  // Compressed blocks, without saying how.
+  EXPECT_EQ(open_with("layout_version", 2).error().kind(), ErrorKind::kCorrupt);
 }
 
 TEST_F(DatasetTest, HostileJsonIsRefused) {

@@ -17,7 +17,7 @@ def make_dataset_program() -> pathlib.Path:
 
 
 def make_dataset(out, scan=(5, 6), sig=(16, 12), dtype="uint16", missing=(), block_bytes=None,
-                 calibrated=False, complete=False):
+                 calibrated=False, complete=False, compression=None):
     program = make_dataset_program()
     assert program.exists(), f"{program} does not exist: build first, or set PENSTOCK_BINARY"
     command = [program, out, "--scan-shape", ",".join(map(str, scan)),
@@ -26,6 +26,8 @@ def make_dataset(out, scan=(5, 6), sig=(16, 12), dtype="uint16", missing=(), blo
         command += ["--missing", ",".join(map(str, missing))]
     if block_bytes:
         command += ["--block-bytes", block_bytes]
+    if compression:
+        command += ["--compression", compression]
     if calibrated:
         command.append("--calibrated")
     if complete:

@@ -21,6 +21,8 @@ int main(int argc, char** argv) {
   app.add_option("--missing", missing, "frame numbers")->delimiter(',');
   app.add_option("--dtype", element_type);
   app.add_option("--block-bytes", options.block_bytes);
+  std::string compression = "none";
+  app.add_option("--compression", compression);
   app.add_flag("--calibrated", options.calibrated);
   app.add_flag("--complete", options.complete);
   CLI11_PARSE(app, argc, argv);
@@ -30,6 +32,12 @@ int main(int argc, char** argv) {
     std::cerr << type.error().ToString() << "\n";
     return 2;
   }
+  const auto parsed = penstock::ParseCompression(compression);
+  if (!parsed.ok()) {
+    std::cerr << parsed.error().ToString() << "\n";
+    return 2;
+  }
+  options.compression = *parsed;
   options.shape = {.scan = {.rows = scan_shape.size() == 2 ? scan_shape[0] : 1,
                             .columns = scan_shape.back(),
                             .is_series = scan_shape.size() == 1},

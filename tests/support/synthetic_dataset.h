@@ -16,6 +16,8 @@
 
 #include "penstock/base/element_type.h"
 #include "penstock/base/result.h"
+#include "penstock/dataset/chunk_index.h"
+#include "penstock/dataset/compression.h"
 #include "penstock/dataset/dataset_writer.h"
 #include "penstock/dataset/description.h"
 #include "penstock/dataset/geometry.h"
@@ -33,6 +35,7 @@ struct SyntheticOptions {
   bool complete = false;                      // every fact that NXem requires
   std::string name = "synthetic";
   std::vector<uint32_t> pixel_mask{};  // empty: none
+  Compression compression = Compression::kNone;
 };
 
 // Whole numbers that differ in n, y and x: 0 to 112 for 8-bit types, else 0 to 4092.
@@ -142,14 +145,16 @@ inline DatasetDescription SyntheticDescription(const SyntheticOptions& options,
 inline Status WriteSyntheticDataset(const std::filesystem::path& directory,
                                     const SyntheticOptions& options) {
   const DatasetShape& shape = options.shape;
-  PENSTOCK_ASSIGN_OR_RETURN(const BlockGrid grid, ChooseBlockGrid(shape, options.block_bytes));
+  PENSTOCK_ASSIGN_OR_RETURN(BlockGrid grid, ChooseBlockGrid(shape, options.block_bytes));
+  grid = GridFor(shape, grid, options.compression);
   DatasetContents contents;
+  contents.compression = options.compression;
   contents.image_key.assign(static_cast<size_t>(shape.frame_count()), 0);
   for (const int64_t n : options.missing) contents.image_key[static_cast<size_t>(n)] = 3;
   for (int64_t block = 0; block < grid.block_count(); ++block) {
     const BlockRegion region = RegionOfBlock(shape, grid, block);
-    PENSTOCK_ASSIGN_OR_RETURN(BlockWriter writer,
-                              BlockWriter::Create(directory, shape, grid, block, 1));
+    PENSTOCK_ASSIGN_OR_RETURN(BlockWriter writer, BlockWriter::Create(directory, shape, grid, block,
+                                                                      1, options.compression));
     BlockStatistics statistics(shape, region);
     for (int64_t index = 0; index < region.frame_count(); ++index) {
       const int64_t n = region.first_frame + index;

@@ -22,6 +22,12 @@ struct InfoArguments {
   bool json = false;
 };
 
+uint64_t StoredBytes(const Dataset& dataset) {
+  uint64_t bytes = 0;
+  for (const BlockInfo& block : dataset.blocks()) bytes += block.bytes;
+  return bytes;
+}
+
 OrderedJson DatasetToJson(const Dataset& dataset) {
   const DatasetShape& shape = dataset.shape();
   OrderedJson json;
@@ -38,6 +44,8 @@ OrderedJson DatasetToJson(const Dataset& dataset) {
   json["frames_received"] = dataset.frames_received();
   json["bytes"] = shape.payload_bytes();
   json["blocks"] = dataset.blocks().size();
+  json["compression"] = CompressionName(dataset.compression());
+  json["stored_bytes"] = StoredBytes(dataset);
   return json;
 }
 
@@ -52,6 +60,10 @@ std::string DatasetText(const Dataset& dataset) {
   text += fmt::format("{:<14}{} in {} blocks of {} x {} frames\n", "size",
                       FormatBytes(shape.payload_bytes()), dataset.blocks().size(),
                       dataset.grid().block_rows, dataset.grid().block_columns);
+  if (dataset.compression() != Compression::kNone) {
+    text += fmt::format("{:<14}{}, {} stored\n", "compression",
+                        CompressionName(dataset.compression()), FormatBytes(StoredBytes(dataset)));
+  }
   text += fmt::format("{:<14}{} expected, {} received\n", "frames", dataset.frames_expected(),
                       dataset.frames_received());
   text += fmt::format("{:<14}{}, generation {}\n", "state", dataset.state(), dataset.generation());

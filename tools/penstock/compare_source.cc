@@ -1,6 +1,5 @@
 #include "tools/penstock/compare_source.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,8 +10,8 @@
 #include <thread>
 #include <vector>
 
-#include "penstock/base/file.h"
 #include "penstock/catalog/sidecar_view.h"
+#include "penstock/dataset/block_frames.h"
 #include "penstock/ingest/ingest.h"
 
 namespace penstock::tools {
@@ -144,7 +143,12 @@ class Comparison {
     const BlockInfo& info = dataset_.blocks()[static_cast<size_t>(block)];
     if (info.checksum.empty()) return {};  // not there yet
     const std::filesystem::path path = dataset_.directory() / info.relative_path;
-    PENSTOCK_ASSIGN_OR_RETURN(const FileDescriptor fd, OpenFile(path, O_RDONLY));
+    PENSTOCK_ASSIGN_OR_RETURN(BlockFrames frames,
+                              BlockFrames::Open(path, {.shape = dataset_.shape(),
+                                                       .grid = dataset_.grid(),
+                                                       .compression = dataset_.compression(),
+                                                       .block = block,
+                                                       .file_bytes = info.bytes}));
     const int64_t end = info.region.first_frame + info.region.frame_count();
     for (int64_t position = info.region.first_frame; position < end;) {
       if (stop_.stop_requested()) return Error::Cancelled("stopped while comparing").In(path);
@@ -157,10 +161,7 @@ class Comparison {
       } else {
         PENSTOCK_RETURN_IF_ERROR(
             source_.Decode(run.source, run.source + run.count, decoded.first(bytes), context));
-        const uint64_t offset =
-            kPayloadStart +
-            static_cast<uint64_t>(position - info.region.first_frame) * frame_bytes_;
-        PENSTOCK_RETURN_IF_ERROR(ReadFully(fd.get(), offset, stored.first(bytes), path));
+        PENSTOCK_RETURN_IF_ERROR(frames.Read(position, run.count, stored.first(bytes)));
         CompareTile(info, position, run, decoded.data(), stored.data());
       }
       progress_.Advance(bytes);

@@ -11,6 +11,16 @@
 
 namespace penstock::tools {
 
+void AddCompressOption(CLI::App& command, std::string& compress) {
+  // A flag, so that the word behind it is not taken for its value.
+  command
+      .add_flag(
+          "--compress{auto}", compress,
+          "store frames compressed: lz4, zstd, none, or auto (the flag alone), which measures "
+          "what will be read fastest")
+      ->check(CLI::IsMember({"lz4", "zstd", "none", "auto"}));
+}
+
 void AddIngestOptions(CLI::App& command, IngestArguments& arguments) {
   AddSourceOptions(command, arguments.source);
   command.add_option("--scan-shape", arguments.scan_shape, "rows,columns of the scan");
@@ -40,6 +50,7 @@ void AddIngestOptions(CLI::App& command, IngestArguments& arguments) {
   command.add_option("--profile", arguments.profile,
                      "JSON file with facts on sample and instrument");
   command.add_option("--block-size", arguments.block_size, "bytes of frames per block file");
+  AddCompressOption(command, arguments.compress);
   command.add_flag("--replace", arguments.replace,
                    "replace an existing dataset once the new one is whole");
 }
@@ -63,6 +74,8 @@ Result<ingest::IngestOptions> ToIngestOptions(const IngestArguments& arguments) 
                     : arguments.missing == "skip" ? ingest::MissingPolicy::kSkip
                                                   : ingest::MissingPolicy::kRefuse;
   PENSTOCK_ASSIGN_OR_RETURN(options.block_bytes, ParseBytes(arguments.block_size));
+  PENSTOCK_ASSIGN_OR_RETURN(options.compression,
+                            ingest::ParseCompressionChoice(arguments.compress));
   options.replace = arguments.replace;
   if (!arguments.orientation.empty()) {
     const auto all = ingest::NamedOrientations();

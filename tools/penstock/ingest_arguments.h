@@ -27,8 +27,12 @@ struct IngestArguments {
   std::optional<double> detector_rotation;  // degrees
   std::string profile;
   std::string block_size = "256M";
+  std::string compress = "none";
   bool replace = false;
 };
+
+// --compress[=lz4|zstd|none|auto]; `compress` keeps what it is where the flag is not given.
+void AddCompressOption(CLI::App& command, std::string& compress);
 
 // `arguments` must live until the command has run.
 void AddIngestOptions(CLI::App& command, IngestArguments& arguments);

@@ -29,6 +29,18 @@ std::string Line(std::string_view label, std::string_view text) {
   return fmt::format("{:<14}{}\n", label, text);
 }
 
+// What was chosen, what it brought and why.
+std::string CompressionText(const ingest::IngestResult& result) {
+  std::string text(CompressionName(result.compression));
+  if (result.compression != Compression::kNone && result.stored_bytes > 0) {
+    text += fmt::format(
+        ", {} stored, {:.1f} times smaller", FormatBytes(result.stored_bytes),
+        static_cast<double>(result.frame_bytes) / static_cast<double>(result.stored_bytes));
+  }
+  if (!result.compression_reason.empty()) text += ": " + result.compression_reason;
+  return text;
+}
+
 std::string AnomalyLines(const std::vector<Anomaly>& anomalies, uint64_t further) {
   std::string text;
   for (size_t i = 0; i < anomalies.size() && i < kListedAnomalies; ++i) {
@@ -198,6 +210,7 @@ OrderedJson PlanToJson(const ingest::IngestPlan& plan, const ingest::RateMeasure
   json["bytes"] = plan.destination_bytes;
   json["free_bytes"] = plan.free_bytes;
   json["blocks"] = plan.grid.block_count();
+  json["compress"] = ingest::CompressionChoiceName(plan.options.compression);
   json["block_shape"] = {plan.grid.block_rows, plan.grid.block_columns};
   json["workers"] = plan.workers;
   if (rate.frames > 0) json["estimated_seconds"] = rate.estimated_seconds;
@@ -226,6 +239,9 @@ std::string ResultText(const ingest::IngestResult& result) {
     text += fmt::format(", {} blocks from before", result.resumed_blocks);
   }
   text += "\n";
+  if (result.compression != Compression::kNone || !result.compression_reason.empty()) {
+    text += Line("compression", CompressionText(result));
+  }
   if (result.missing_frames > 0) {
     text += Line("missing", fmt::format("{} frames, see image_key", result.missing_frames));
   }
@@ -239,6 +255,9 @@ OrderedJson ResultToJson(const ingest::IngestResult& result) {
   json["frames"] = result.frames;
   json["missing_frames"] = result.missing_frames;
   json["bytes"] = result.frame_bytes;
+  json["compression"] = CompressionName(result.compression);
+  if (!result.compression_reason.empty()) json["compression_reason"] = result.compression_reason;
+  json["stored_bytes"] = result.stored_bytes;
   json["blocks"] = result.blocks;
   json["resumed_blocks"] = result.resumed_blocks;
   json["was_published_before"] = result.was_published_before;

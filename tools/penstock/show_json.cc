@@ -102,6 +102,7 @@ ordered_json ShownToJson(const ShownDataset& shown) {
           {"signal_shape", {shape.signal.rows, shape.signal.columns}},
           {"dtype", ZarrDataType(shape.element_type)},
           {"bytes", bytes},
+          {"compression", CompressionName(dataset.compression())},
           {"frames_expected", dataset.frames_expected()},
           {"frames_received", dataset.frames_received()},
           {"frames_in_source", shown.sidecar.frames_in_source},

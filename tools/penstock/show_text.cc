@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "tools/penstock/catalog_output.h"
@@ -79,6 +80,12 @@ void AddOverview(const ShownDataset& shown, TextPage& page) {
   page.Line("size", fmt::format("{} in {} blocks of up to {} x {} frames", FormatBytes(bytes),
                                 dataset.blocks().size(), dataset.grid().block_rows,
                                 dataset.grid().block_columns));
+  if (dataset.compression() != Compression::kNone) {
+    page.Line("compression",
+              fmt::format("{}, {:.1f} times smaller", CompressionName(dataset.compression()),
+                          static_cast<double>(shape.payload_bytes()) /
+                              static_cast<double>(std::max<uint64_t>(bytes, 1))));
+  }
   page.Line("state", dataset.state());
   page.Line("generation", dataset.generation());
   if (shown.verified) {

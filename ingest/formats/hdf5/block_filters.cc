@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "ingest/formats/hdf5/filters.h"
-#include "ingest/unpack/shuffle.h"
+#include "penstock/dataset/shuffle.h"
 
 namespace penstock::ingest::hdf5 {
 

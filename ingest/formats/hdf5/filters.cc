@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "ingest/formats/chunked/codecs.h"
-#include "ingest/unpack/shuffle.h"
+#include "penstock/dataset/shuffle.h"
 
 namespace penstock::ingest::hdf5 {
 

@@ -14,6 +14,7 @@
 
 #include "penstock/base/result.h"
 #include "penstock/dataset/block_layout.h"
+#include "penstock/dataset/compression.h"
 #include "penstock/dataset/description.h"
 #include "penstock/dataset/geometry.h"
 
@@ -42,7 +43,9 @@ class Dataset {
   const std::filesystem::path& directory() const;
   const DatasetShape& shape() const;
   const BlockGrid& grid() const;
+  Compression compression() const;
   const std::vector<BlockInfo>& blocks() const;
+  // Precondition: raw blocks; ChunkIndex is that of compressed ones.
   BlockLayout LayoutOfBlock(int64_t block) const;
   int64_t frames_expected() const;
   int64_t frames_received() const;
@@ -55,6 +58,8 @@ class Dataset {
   Result<std::vector<int32_t>> ReadImageKey() const;
   // One per detector pixel, C order, bits as in PixelMask; empty where the dataset has none.
   Result<std::vector<uint32_t>> ReadPixelMask() const;
+  // Relative to the dataset.
+  std::string ExtentChecksumPath() const;
   // [block][extent]
   Result<std::vector<std::vector<uint64_t>>> ReadExtentChecksums() const;
 

@@ -17,6 +17,7 @@
 #include "penstock/base/aligned_buffer.h"
 #include "penstock/base/result.h"
 #include "penstock/dataset/block_layout.h"
+#include "penstock/dataset/compression.h"
 #include "penstock/dataset/description.h"
 #include "penstock/dataset/statistics.h"
 
@@ -32,16 +33,21 @@ struct BlockRecord {
 // Writes one block file, hashing on the way: NAME.part, direct I/O where the file system has it,
 // sync, rename to NAME, mode 0444. Frames are appended in order; writing runs on a thread of its
 // own in parallel with the caller. A writer that is destroyed before Finish removes NAME.part.
-// After an error (kNoSpace, kIo, ...) the writer is of no more use.
+// Compressed blocks are compressed on the way, in the caller's thread. After an error (kNoSpace,
+// kIo, ...) the writer is of no more use.
 class BlockWriter {
  public:
-  // Memory that one writer holds: two buffers of 4 MiB and a tile each.
-  static uint64_t MemoryBytes(const DatasetShape& shape, int64_t tile_frames);
+  // Memory that one writer holds: two buffers of 4 MiB and a tile each; for compressed blocks a
+  // tile and two inner chunks beside the two buffers.
+  static uint64_t MemoryBytes(const DatasetShape& shape, const BlockGrid& grid, int64_t tile_frames,
+                              Compression compression);
 
-  // `tile_frames`: the largest number of frames asked for at once by FrameBuffer.
+  // `tile_frames`: the largest number of frames asked for at once by FrameBuffer. kUnsupported for
+  // frames that are too large to be compressed.
   static Result<BlockWriter> Create(const std::filesystem::path& dataset_directory,
                                     const DatasetShape& shape, const BlockGrid& grid, int64_t block,
-                                    int64_t tile_frames);
+                                    int64_t tile_frames,
+                                    Compression compression = Compression::kNone);
   ~BlockWriter();
   BlockWriter(BlockWriter&&) noexcept;
   BlockWriter& operator=(BlockWriter&&) noexcept;
@@ -51,7 +57,8 @@ class BlockWriter {
   std::span<std::byte> FrameBuffer(int64_t frames);
   // Takes the frames in the buffer and hashes them; full pages are written.
   Status Append(int64_t frames);
-  // The next `frames` frames are missing: a hole (they read as zero).
+  // The next `frames` frames are missing: a hole (they read as zero). Of a compressed block an
+  // inner chunk of missing frames alone is absent, others hold zeros for them.
   Status AppendMissing(int64_t frames);
   // Pads, writes the shard index, syncs and renames. Precondition: all frames were appended.
   Result<BlockRecord> Finish();
@@ -78,8 +85,9 @@ struct DatasetContents {
   // In block order, or empty where WriteBlockStatistics was called for every block (which is what
   // keeps memory bounded for large datasets).
   std::vector<BlockStatistics> statistics;
-  std::vector<int32_t> image_key;  // per frame in scan order: 0 valid, 3 invalid
-  bool growing = false;            // the acquisition is still being written
+  std::vector<int32_t> image_key;                // per frame in scan order: 0 valid, 3 invalid
+  bool growing = false;                          // the acquisition is still being written
+  Compression compression = Compression::kNone;  // of the blocks; of growing datasets none
 };
 
 // Writes the Zarr metadata and small arrays, nexus.json, data.nxs (up to 512 blocks) and last

@@ -17,10 +17,12 @@
 #include <span>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "penstock/base/progress.h"
 #include "penstock/base/result.h"
+#include "penstock/dataset/compression.h"
 #include "penstock/dataset/description.h"
 #include "penstock/dataset/geometry.h"
 #include "penstock/ingest/frame_source.h"
@@ -36,6 +38,14 @@ enum class MissingPolicy : uint8_t {
   // hole, so that no frame moves. Of a series, drop the missing frames themselves.
   kSkip,
 };
+
+// How blocks are stored (penstock/dataset/compression.h). kAutomatic measures frames of the source
+// and the store, and takes what will be read fastest.
+enum class CompressionChoice : uint8_t { kNone, kLz4, kZstd, kAutomatic };
+
+// "none", "lz4", "zstd", "auto"
+std::string_view CompressionChoiceName(CompressionChoice choice);
+Result<CompressionChoice> ParseCompressionChoice(std::string_view name);
 
 // That the frames, displayed with `orientation`, look like a reference; see orientation.h.
 struct VerifiedOrientation {
@@ -69,6 +79,7 @@ struct IngestOptions {
   // scan_shape implies it: the user has looked.
   bool accept_contradictions = false;
   MissingPolicy missing = MissingPolicy::kRefuse;
+  CompressionChoice compression = CompressionChoice::kNone;
   uint64_t block_bytes = kDefaultBlockBytes;
   int workers = 0;  // 0: one per CPU
   uint64_t memory_bytes = kDefaultIngestMemory;
@@ -182,6 +193,9 @@ struct IngestResult {
   int64_t missing_frames = 0;  // image_key != 0
   uint64_t source_files = 0;
   int64_t blocks = 0;
+  Compression compression = Compression::kNone;
+  std::string compression_reason;     // of kAutomatic: what was measured
+  uint64_t stored_bytes = 0;          // of all block files; 0 where was_published_before
   int64_t resumed_blocks = 0;         // taken over from an earlier run, verified
   bool was_published_before = false;  // an earlier run was stopped after publication
   double seconds = 0;

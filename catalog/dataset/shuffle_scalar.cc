@@ -1,8 +1,8 @@
 #include <cstdint>
 
-#include "ingest/unpack/shuffle.h"
+#include "penstock/dataset/shuffle.h"
 
-namespace penstock::ingest::scalar {
+namespace penstock::scalar {
 
 void UnshuffleRest(const std::byte* source, std::byte* destination, size_t first, size_t elements,
                    size_t element_size) {
@@ -48,4 +48,4 @@ void UntransposeBits(const std::byte* source, std::byte* destination, std::byte*
   if (element_size != 1) UnshuffleBytes(planes, destination, elements, element_size);
 }
 
-}  // namespace penstock::ingest::scalar
+}  // namespace penstock::scalar

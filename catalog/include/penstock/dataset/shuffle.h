@@ -1,12 +1,13 @@
-// Undoes the two transpositions that HDF5 filters apply before compression. Same rules as unpack.h:
-// the best instruction set at run time, a scalar twin, any alignment, no overlap.
+// Undoes the two transpositions that Blosc and HDF5 filters apply before compression. The best
+// instruction set of the machine is chosen at run time; each function has a plain twin in namespace
+// `scalar`. Pure and thread-safe; memory may have any alignment and must not overlap.
 
-#ifndef PENSTOCK_INGEST_UNPACK_SHUFFLE_H_
-#define PENSTOCK_INGEST_UNPACK_SHUFFLE_H_
+#ifndef PENSTOCK_DATASET_SHUFFLE_H_
+#define PENSTOCK_DATASET_SHUFFLE_H_
 
 #include <cstddef>
 
-namespace penstock::ingest {
+namespace penstock {
 
 // Source: plane b holds byte b of every element. Writes `elements * element_size` bytes.
 void UnshuffleBytes(const std::byte* source, std::byte* destination, size_t elements,
@@ -34,6 +35,6 @@ void UnshuffleRest(const std::byte* source, std::byte* destination, size_t first
                    size_t element_size);
 
 }  // namespace scalar
-}  // namespace penstock::ingest
+}  // namespace penstock
 
-#endif  // PENSTOCK_INGEST_UNPACK_SHUFFLE_H_
+#endif  // PENSTOCK_DATASET_SHUFFLE_H_

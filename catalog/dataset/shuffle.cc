@@ -5,17 +5,17 @@
 // bytes of a column together. Bytes of an element are then joined by UnshuffleBytes, from memory
 // that is still in the first cache.
 
-#include "ingest/unpack/shuffle.h"
+#include "penstock/dataset/shuffle.h"
 
 #include <cstdint>
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "ingest/unpack/shuffle.cc"
+#define HWY_TARGET_INCLUDE "catalog/dataset/shuffle.cc"
 #include <hwy/foreach_target.h>  // must come before highway.h
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace penstock::ingest::HWY_NAMESPACE {
+namespace penstock::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 #if HWY_TARGET == HWY_SCALAR
@@ -177,11 +177,11 @@ void UntransposeBits(const std::byte* source, std::byte* destination, std::byte*
 
 #endif
 
-}  // namespace penstock::ingest::HWY_NAMESPACE
+}  // namespace penstock::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace penstock::ingest {
+namespace penstock {
 
 HWY_EXPORT(UnshuffleBytes);
 HWY_EXPORT(UntransposeBits);
@@ -196,5 +196,5 @@ void UntransposeBits(const std::byte* source, std::byte* destination, std::byte*
   HWY_DYNAMIC_DISPATCH(UntransposeBits)(source, destination, scratch, elements, element_size);
 }
 
-}  // namespace penstock::ingest
+}  // namespace penstock
 #endif

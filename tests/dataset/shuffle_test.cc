@@ -1,7 +1,7 @@
 // The kernels of shuffle and bitshuffle against their scalar twins, on every instruction set of
 // this machine, and both against the definition.
 
-#include "ingest/unpack/shuffle.h"
+#include "penstock/dataset/shuffle.h"
 
 #include <gtest/gtest.h>
 #include <hwy/highway.h>
@@ -11,7 +11,7 @@
 #include <random>
 #include <vector>
 
-namespace penstock::ingest {
+namespace penstock {
 namespace {
 
 using Bytes = std::vector<std::byte>;
@@ -102,4 +102,4 @@ TEST(Shuffle, BytesEqualTheDefinitionAndTheTwin) {
 }
 
 }  // namespace
-}  // namespace penstock::ingest
+}  // namespace penstock

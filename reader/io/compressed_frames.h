@@ -1,0 +1,71 @@
+// CompressedFrames: the frames of a compressed block, decoded run by run into one buffer that stays
+// in the L2 cache on the way to the kernels.
+//
+// Stored bytes are read through the page cache, which the kernel fills ahead: they are few, and
+// decoding is what takes the time.
+
+#ifndef PENSTOCK_READER_IO_COMPRESSED_FRAMES_H_
+#define PENSTOCK_READER_IO_COMPRESSED_FRAMES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+#include "penstock/base/aligned_buffer.h"
+#include "penstock/base/result.h"
+#include "penstock/dataset/chunk_index.h"
+#include "penstock/dataset/compression.h"
+#include "penstock/dataset/dataset.h"
+#include "reader/io/extent_verifier.h"
+
+namespace penstock {
+
+// Not thread-safe; one per worker. Keeps its buffers.
+class CompressedFrames {
+ public:
+  // Runs have a multiple of `tile_frames` (0: any number), so that tiles are whole, but not more
+  // than about `buffer_bytes` where frames are large.
+  CompressedFrames(const Dataset& dataset, int64_t tile_frames, size_t buffer_bytes);
+
+  // Reads the index of a block. `fd` and `path` must stay until the next call or Close.
+  Status Open(int fd, int64_t block, const std::filesystem::path& path);
+  void Close();
+  const ChunkIndex& index() const { return *index_; }
+
+  // `ahead`: the frames behind these will be wanted, too.
+  Status Start(FrameRange frames, bool ahead);
+  // The next frames that lie one after another in memory, valid until the next call; none after the
+  // last. What is read goes through `check` first. Errors name file, offset and frames.
+  struct Run {
+    int64_t frame_count = 0;
+    const std::byte* pixels = nullptr;
+  };
+  Result<Run> Next(ExtentCheck& check);
+
+ private:
+  void Advise(uint64_t from);
+  Status DecodeChunk(int64_t chunk, std::span<const std::byte> stored, std::span<std::byte> pixels);
+
+  const Dataset& dataset_;
+  const size_t frame_bytes_;
+  const size_t element_bytes_;
+  int64_t run_frames_ = 1;
+
+  int fd_ = -1;
+  const std::filesystem::path* path_ = nullptr;
+  std::optional<ChunkIndex> index_;
+  ChunkDecoder decoder_;
+  AlignedBuffer stored_;
+  AlignedBuffer pixels_;
+
+  FrameRange frames_;   // asked for
+  int64_t next_ = 0;    // the first one that was not given yet
+  FrameRange decoded_;  // what pixels_ holds, from its beginning; ends with a chunk
+  uint64_t advised_ = 0;
+  uint64_t advise_end_ = 0;
+};
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_READER_IO_COMPRESSED_FRAMES_H_
