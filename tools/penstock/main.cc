@@ -45,6 +45,7 @@ void GroupCommands(CLI::App& app) {
   static const std::map<std::string_view, const char*> kGroups = {
       {"info", "Vendor files to datasets"},
       {"ingest", "Vendor files to datasets"},
+      {"repack", "Vendor files to datasets"},
       {"simulate", "Vendor files to datasets"},
       {"watch", "Vendor files to datasets"},
       {"ls", "What exists"},
