@@ -164,6 +164,7 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Load(const std::stri
   view->path = path;
   view->generation = dataset.generation();
   view->sidecar = sidecar;
+  view->compression = dataset.compression();
   if (checksums.size() != dataset.blocks().size()) {
     return Error::Corrupt("the extent checksums do not cover the blocks")
         .In(path)

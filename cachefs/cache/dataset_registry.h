@@ -21,6 +21,7 @@
 #include "penstock/base/file.h"
 #include "penstock/base/result.h"
 #include "penstock/cachefs/upstream.h"
+#include "penstock/dataset/compression.h"
 #include "penstock/dataset/dataset.h"
 #include "penstock/dataset/geometry.h"
 
@@ -30,7 +31,8 @@ namespace penstock::cachefs {
 struct DatasetView {
   std::string path;  // relative to the store; "" where the store itself is a dataset
   std::string generation;
-  FileIdentity sidecar;  // of nexus.json when it was read
+  FileIdentity sidecar;                          // of nexus.json when it was read
+  Compression compression = Compression::kNone;  // of the blocks
   std::vector<std::shared_ptr<const BlockSource>> blocks;
   std::vector<BlockRegion> regions;                        // of the scan, by block
   std::unordered_map<std::string, int64_t> block_of_path;  // by path relative to the store

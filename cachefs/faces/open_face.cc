@@ -49,6 +49,17 @@ struct OpenFace::Assembly {
   }
 };
 
+OpenFace::OpenFace(std::shared_ptr<const Face> face, std::shared_ptr<const FaceHeader> header,
+                   std::shared_ptr<const DatasetView> dataset, BlockCache& cache)
+    : face_(std::move(face)),
+      header_(std::move(header)),
+      dataset_(std::move(dataset)),
+      cache_(cache),
+      compressed_(dataset_ != nullptr && dataset_->compression != Compression::kNone
+                      ? std::make_shared<CompressedBlocks>(face_->layout.shape(),
+                                                           face_->layout.grid(), cache)
+                      : nullptr) {}
+
 OpenFace::~OpenFace() {
   if (kept_.empty()) return;
   // Of a dataset that nobody can open any more.
@@ -100,6 +111,10 @@ void OpenFace::ReadPart(const FacePart& part, bool reading_on, BlockCache::ReadC
   }
   const ReplicaPin pin = cache_.Pin(dataset_->blocks[static_cast<size_t>(part.block)]);
   Follow(pin, part, reading_on);
+  if (compressed_ != nullptr) {
+    compressed_->Read(pin, part.file_offset - kPayloadStart, part.bytes, std::move(callback));
+    return;
+  }
   cache_.Read(pin, part.file_offset, part.bytes, std::move(callback));
 }
 
@@ -111,13 +126,17 @@ bool OpenFace::IsReadingOn(uint64_t offset, size_t size) {
 
 void OpenFace::Follow(const ReplicaPin& pin, const FacePart& part, bool reading_on) {
   const int64_t next = part.block + 1;
+  const auto block = static_cast<size_t>(part.block);
+  const uint64_t face_bytes =
+      kPayloadStart + static_cast<uint64_t>(dataset_->regions[block].frame_count()) *
+                          face_->layout.shape().frame_bytes();
   bool is_new = false;
   bool fetch_next = false;
   {
     const std::lock_guard lock(mutex_);
     is_new = std::exchange(current_block_, part.block) != part.block;
     fetch_next = reading_on && next < face_->layout.block_count() && fetched_ahead_ != next &&
-                 part.file_offset + part.bytes > pin->source->file_bytes / 2;
+                 part.file_offset + part.bytes > face_bytes / 2;
     if (fetch_next) fetched_ahead_ = next;
   }
   if (is_new) {

@@ -11,6 +11,7 @@
 
 #include "cachefs/cache/block_cache.h"
 #include "cachefs/cache/dataset_registry.h"
+#include "cachefs/faces/compressed_blocks.h"
 #include "cachefs/faces/face.h"
 #include "cachefs/faces/face_header.h"
 
@@ -21,11 +22,7 @@ class OpenFace {
   // `dataset`: of the generation of the face; null for a list of checksums. The cache must outlive
   // this, but for reads under way.
   OpenFace(std::shared_ptr<const Face> face, std::shared_ptr<const FaceHeader> header,
-           std::shared_ptr<const DatasetView> dataset, BlockCache& cache)
-      : face_(std::move(face)),
-        header_(std::move(header)),
-        dataset_(std::move(dataset)),
-        cache_(cache) {}
+           std::shared_ptr<const DatasetView> dataset, BlockCache& cache);
 
   ~OpenFace();
   OpenFace(const OpenFace&) = delete;
@@ -56,6 +53,7 @@ class OpenFace {
   const std::shared_ptr<const FaceHeader> header_;
   const std::shared_ptr<const DatasetView> dataset_;
   BlockCache& cache_;
+  const std::shared_ptr<CompressedBlocks> compressed_;  // null where the blocks are raw
 
   std::mutex mutex_;
   uint64_t latest_end_ = 0;

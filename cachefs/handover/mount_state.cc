@@ -158,7 +158,7 @@ void Fields(Archive& archive, T& record) {
   } else if constexpr (std::same_as<Record, DatasetView>) {
     all(record.path, record.generation);
     Fields(archive, record.sidecar);
-    all(record.blocks, record.regions);
+    all(record.compression, record.blocks, record.regions);
     if constexpr (kReads) {
       for (const auto& block : record.blocks) {
         if (block) record.block_of_path.emplace(block->path, block->block);

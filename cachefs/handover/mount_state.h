@@ -28,7 +28,7 @@ namespace penstock::cachefs {
 
 struct MountState {
   // Another one cannot be read.
-  static constexpr uint64_t kVersion = 1;
+  static constexpr uint64_t kVersion = 2;
 
   // A node id that the kernel holds (fuse/node_table.h).
   struct HeldNode {

@@ -21,6 +21,7 @@ MountState SomeState() {
   dataset->path = "scan";
   dataset->generation = "first";
   dataset->sidecar = {.device = 1, .inode = 2, .size = 3, .mtime_ns = -4, .ctime_ns = 5};
+  dataset->compression = Compression::kZstd;
   dataset->blocks = {block};
   dataset->regions = {
       {.first_row = 1, .row_count = 2, .first_column = 3, .column_count = 4, .first_frame = 5}};
@@ -113,6 +114,7 @@ TEST(MountState, ComesThroughAsItWas) {
   EXPECT_EQ(state->files[1].dataset->blocks.front(), state->nodes[0].block);  // one object
   EXPECT_EQ(state->files[1].dataset->block_of_path.at("scan/3"), 3);
   EXPECT_EQ(state->files[1].dataset->sidecar.mtime_ns, -4);
+  EXPECT_EQ(state->files[1].dataset->compression, Compression::kZstd);
   EXPECT_EQ(state->files[1].dataset->regions, SomeState().files[1].dataset->regions);
   ASSERT_EQ(state->listings.size(), 1U);
   EXPECT_EQ(state->listings[0].entries.at(0).name, "na\xffme");
@@ -129,7 +131,7 @@ TEST(MountState, WhatIsNotWholeIsRefused) {
 
 TEST(MountState, AnotherVersionIsRefused) {
   std::string bytes = EncodeMountState(SomeState());
-  bytes[std::string("penstock mount state").size()] = 2;
+  bytes[std::string("penstock mount state").size()] = 3;
   const auto state = DecodeMountState(bytes);
   ASSERT_FALSE(state.ok());
   EXPECT_EQ(state.error().kind(), ErrorKind::kUnsupported);

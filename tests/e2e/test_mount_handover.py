@@ -228,7 +228,7 @@ class Fake:
         self.socket.settimeout(120)
         self.socket.connect(str(mount.cache / "control.sock"))
         self.descriptors = []
-        self.send({"command": "handover", "state_version": 1, "store": str(mount.store),
+        self.send({"command": "handover", "state_version": 2, "store": str(mount.store),
                    "mountpoint": str(mount.point), "cache": str(mount.cache), **changes})
 
     def send(self, message):
@@ -332,7 +332,7 @@ def test_who_may_not(penstock, store, places, tmp_path):
                     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                     connection.connect("control.sock")
                     connection.sendall(json.dumps({
-                        "command": "handover", "state_version": 1, "store": str(store), "mountpoint": str(point),
+                        "command": "handover", "state_version": 2, "store": str(store), "mountpoint": str(point),
                         "cache": str(cache)}).encode() + b"\n")
                     theirs.sendall(connection.recv(65536))
                 os._exit(0)
