@@ -14,6 +14,9 @@ namespace penstock::cachefs {
 
 namespace {
 
+// For what the store was asked last before the process ends.
+constexpr std::chrono::seconds kLastPatience{1};
+
 Result<CacheLimits> LimitsFor(const MountOptions& options, const CacheDirectory& directory) {
   CacheLimits limits{.cache_bytes = options.cache_bytes, .reserve_bytes = options.reserve.bytes};
   if (options.reserve.percent > 0) {
@@ -73,11 +76,9 @@ Result<std::unique_ptr<Takeover>> TakeOver(const MountOptions& options, Upstream
   return takeover;
 }
 
-}  // namespace
-
-Status RunMount(const MountOptions& options, const std::stop_token& stop,
-                const MountEvents& events) {
-  RaiseDescriptorLimit();
+// `upstream`: null where it failed before anybody asked the store.
+Status RunMountOver(std::shared_ptr<WatchedUpstream>& upstream, const MountOptions& options,
+                    const std::stop_token& stop, const MountEvents& events) {
   UpstreamOptions upstream_options = options.upstream;
   upstream_options.timeout = options.upstream_timeout;
   PENSTOCK_ASSIGN_OR_RETURN(std::shared_ptr<Upstream> store,
@@ -88,7 +89,7 @@ Status RunMount(const MountOptions& options, const std::stop_token& stop,
   if (!known || known->store != WithoutSecrets(options.store)) {
     PENSTOCK_RETURN_IF_ERROR(store->Stat(""));
   }
-  const auto upstream = WatchUpstream(std::move(store), options.upstream_timeout);
+  upstream = WatchUpstream(std::move(store), options.upstream_timeout);
   (void)upstream->Stat("");
   std::unique_ptr<Takeover> takeover;
   if (options.replace) {
@@ -116,6 +117,17 @@ Status RunMount(const MountOptions& options, const std::stop_token& stop,
     takeover->mount = std::move(handed->mount);
     takeover->files = ReopenStoreFiles(*upstream, takeover->mount.state);
   }
+}
+
+}  // namespace
+
+Status RunMount(const MountOptions& options, const std::stop_token& stop,
+                const MountEvents& events) {
+  RaiseDescriptorLimit();
+  std::shared_ptr<WatchedUpstream> upstream;
+  const Status served = RunMountOver(upstream, options, stop, events);
+  if (upstream && !upstream->End(kLastPatience)) EndProcess(events, served);
+  return served;
 }
 
 }  // namespace penstock::cachefs

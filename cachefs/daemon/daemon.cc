@@ -190,7 +190,7 @@ Result<HandedOver> Daemon::Run(const std::stop_token& stop, const MountEvents& e
       if (events.successor) events.successor(handed.successor->pid());
       handed.successor->Leave();
     }
-    EndAtOnce();
+    EndAtOnce(events);
   }
   session_->Disown();
   return handed;
@@ -301,14 +301,18 @@ bool Daemon::StopServices() {
   return true;
 }
 
-void Daemon::EndAtOnce() const {
-  spdlog::shutdown();
+void Daemon::EndAtOnce(const MountEvents& events) const {
   // On a disk that hangs they stay; the next daemon replaces them.
   if (health_.usable()) {
     unlink(LeaseSocket().c_str());
     unlink(ControlSocket().c_str());
   }
-  _exit(EXIT_SUCCESS);
+  EndProcess(events, {});
+}
+
+void EndProcess(const MountEvents& events, const Status& status) {
+  if (events.stuck) events.stuck(status);
+  _exit(status.ok() ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
 }  // namespace penstock::cachefs

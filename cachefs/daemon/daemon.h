@@ -64,6 +64,9 @@ struct HandedOver {
   HeldMount mount;
 };
 
+// The end of a process whose threads hang.
+[[noreturn]] void EndProcess(const MountEvents& events, const Status& status);
+
 class Daemon {
  public:
   Daemon(const MountOptions& options, std::shared_ptr<WatchedUpstream> watched,
@@ -97,7 +100,7 @@ class Daemon {
   std::unique_ptr<Successor> WaitingSuccessor();
   Result<HeldMount> OfferTo(Successor& successor);
   bool StopServices();
-  [[noreturn]] void EndAtOnce() const;
+  [[noreturn]] void EndAtOnce(const MountEvents& events) const;
 
   // In the order in which it is built; destroyed in the opposite order.
   const MountOptions options_;

@@ -68,6 +68,7 @@ struct StorePresence::State {
   uint64_t answered = 0;  // of which a look that began after them has dealt with
   bool looking = false;
   bool stopping = false;
+  bool ended = false;
   std::string why;
   double since = Now();
 
@@ -86,6 +87,12 @@ struct StorePresence::State {
 
   void Run() {
     std::unique_lock lock(mutex);
+    Watch(lock);
+    ended = true;
+    changed.notify_all();
+  }
+
+  void Watch(std::unique_lock<std::mutex>& lock) {
     while (true) {
       const auto wanted = [this] { return stopping || asked > answered; };
       if (away) {
@@ -112,13 +119,23 @@ StorePresence::StorePresence(std::shared_ptr<Upstream> store, std::chrono::milli
     : state_(std::make_shared<State>()) {
   state_->store = std::move(store);
   state_->patience = patience;
-  std::thread([state = state_] { state->Run(); }).detach();
+  thread_ = std::thread([state = state_] { state->Run(); });
 }
 
 StorePresence::~StorePresence() {
-  const std::lock_guard lock(state_->mutex);
-  state_->stopping = true;
-  state_->changed.notify_all();
+  if (!End(std::chrono::milliseconds(0))) thread_.detach();
+}
+
+bool StorePresence::End(std::chrono::milliseconds patience) {
+  if (!thread_.joinable()) return true;
+  {
+    std::unique_lock lock(state_->mutex);
+    state_->stopping = true;
+    state_->changed.notify_all();
+    if (!state_->changed.wait_for(lock, patience, [this] { return state_->ended; })) return false;
+  }
+  thread_.join();
+  return true;
 }
 
 bool StorePresence::away() const { return state_->away; }

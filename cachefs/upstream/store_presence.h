@@ -5,7 +5,8 @@
 // a store from which everything was deleted. While it is away the store is asked once a second, on
 // a thread of its own, and is back as soon as it answers.
 //
-// Thread-safe. Nobody waits for a thread that hangs in the store, not even the destructor.
+// Thread-safe. Nobody waits for a thread that hangs in the store, not even the destructor: before
+// the end of the process see to it with End that there is none.
 
 #ifndef PENSTOCK_CACHEFS_UPSTREAM_STORE_PRESENCE_H_
 #define PENSTOCK_CACHEFS_UPSTREAM_STORE_PRESENCE_H_
@@ -14,6 +15,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "penstock/base/result.h"
 #include "penstock/cachefs/upstream.h"
@@ -61,10 +63,13 @@ class StorePresence {
 
   // False where the question under way hangs.
   bool WaitIdle(std::chrono::milliseconds patience) const;
+  // The store is not looked at any more. False where the thread that looked at it hangs.
+  bool End(std::chrono::milliseconds patience);
 
  private:
   struct State;
   const std::shared_ptr<State> state_;
+  std::thread thread_;  // may outlive this, with the state
 };
 
 }  // namespace penstock::cachefs

@@ -14,6 +14,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace penstock::cachefs {
 
@@ -30,15 +31,15 @@ constexpr std::chrono::seconds kBelieved{1};
 class CallThreads {
  public:
   CallThreads() {
+    queue_->running = kThreads;
+    threads_.reserve(kThreads);
     for (int i = 0; i < kThreads; ++i) {
-      std::thread([queue = queue_] { queue->Work(); }).detach();
+      threads_.emplace_back([queue = queue_] { queue->Work(); });
     }
   }
   ~CallThreads() {
-    const std::lock_guard lock(queue_->mutex);
-    queue_->stopping = true;
-    queue_->calls.clear();
-    queue_->changed.notify_all();
+    if (End(std::chrono::milliseconds(0))) return;
+    for (std::thread& thread : threads_) thread.detach();
   }
   CallThreads(const CallThreads&) = delete;
   CallThreads& operator=(const CallThreads&) = delete;
@@ -55,6 +56,20 @@ class CallThreads {
     return queue_->idle.wait_for(lock, patience,
                                  [this] { return queue_->busy == 0 && queue_->calls.empty(); });
   }
+  bool End(std::chrono::milliseconds patience) {
+    {
+      std::unique_lock lock(queue_->mutex);
+      queue_->stopping = true;
+      queue_->calls.clear();
+      queue_->changed.notify_all();
+      if (!queue_->idle.wait_for(lock, patience, [this] { return queue_->running == 0; })) {
+        return false;
+      }
+    }
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+    return true;
+  }
 
  private:
   struct Queue {
@@ -63,13 +78,14 @@ class CallThreads {
     std::condition_variable idle;
     std::deque<std::function<void()>> calls;
     int busy = 0;
+    int running = 0;
     bool stopping = false;
 
     void Work() {
       std::unique_lock lock(mutex);
       while (true) {
         changed.wait(lock, [this] { return stopping || !calls.empty(); });
-        if (stopping) return;
+        if (stopping) break;
         std::function<void()> call = std::move(calls.front());
         calls.pop_front();
         ++busy;
@@ -79,9 +95,12 @@ class CallThreads {
         lock.lock();
         if (--busy == 0) idle.notify_all();
       }
+      --running;
+      idle.notify_all();
     }
   };
   const std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
+  std::vector<std::thread> threads_;
 };
 
 bool IsLocal(decltype(statfs::f_type) kind) {
@@ -182,6 +201,10 @@ class Watched final : public WatchedUpstream, public std::enable_shared_from_thi
   const std::shared_ptr<StorePresence>& presence() const override { return store_->presence; }
   bool WaitIdle(std::chrono::milliseconds patience) override {
     return threads_.WaitIdle(patience) && store_->presence->WaitIdle(patience);
+  }
+  bool End(std::chrono::milliseconds patience) override {
+    const bool ended = threads_.End(patience);
+    return store_->presence->End(patience) && ended;
   }
 
   Result<struct stat> Stat(const std::string& path) override {

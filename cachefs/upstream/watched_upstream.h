@@ -26,6 +26,9 @@ class WatchedUpstream : public Upstream {
   virtual const std::shared_ptr<StorePresence>& presence() const = 0;
   // False where calls hang in the store: the process should end without destructors.
   virtual bool WaitIdle(std::chrono::milliseconds patience) = 0;
+  // For the end of the process: nobody may ask any more, and the threads that asked end. False
+  // where they hang in the store: the process should end without destructors, since they go on.
+  virtual bool End(std::chrono::milliseconds patience) = 0;
 };
 
 std::shared_ptr<WatchedUpstream> WatchUpstream(std::shared_ptr<Upstream> store,

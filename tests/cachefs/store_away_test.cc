@@ -254,6 +254,18 @@ TEST_F(StoreAwayTest, ThatHangsIsNotAskedByThoseWhoComeLater) {
   EXPECT_EQ(store_->calls(), before);
 }
 
+TEST_F(StoreAwayTest, AtTheEndNobodyIsLeftInTheStore) {
+  LookAtEverything();
+  store_->SetMood(Mood::kHangs);
+  ExpectAway("scan/never");
+  EXPECT_FALSE(watched_->End(std::chrono::milliseconds(0)));
+  store_->SetMood(Mood::kWell);
+  EXPECT_TRUE(watched_->End(kLong));
+  const int before = store_->calls();
+  watched_->presence()->Look();
+  EXPECT_EQ(store_->calls(), before);
+}
+
 TEST_F(StoreAwayTest, MemoryIsNotBelievedWhileTheStoreAnswers) {
   LookAtEverything();
   store_->Put("scan/block/1", "longer than before");

@@ -14,7 +14,7 @@ import time
 import numpy as np
 import pytest
 
-from mounting import Mount, mounted, need_fuse, wait_for
+from mounting import Mount, is_mounted, mounted, need_fuse, wait_for
 from remote_stores import DirectoryStore, NginxStore, S3Store
 from stopping import stop
 from synthetic import frames, make_dataset
@@ -220,6 +220,25 @@ def check_away(mount, seen):
     assert "away since" in text
     done = mount.penstock("status", mount.cache, "--check", status=1)
     assert "the store is away" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["http-stopped", "http-hung", "s3-stopped"])
+def test_a_daemon_ends_well_while_it_asks_for_a_store_that_is_away(penstock, make_store, places, kind):
+    store = make_store(kind)
+    point, cache = places
+    mount = Mount(penstock, store.address, point, cache)
+    command = [penstock.binary, "mount", store.address, point, "--cache", cache, "--reserve", "0", "--foreground",
+               *options_of(store)]
+    with subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(lambda: is_mounted(point) and (cache / "control.sock").exists())
+            os.listdir(point / "proposal")
+            go_away(mount, store)
+            mount.stop()
+            assert process.wait(timeout=120) == 0
+        finally:
+            process.kill()
+            mount.clear()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -152,11 +152,17 @@ int ServeMount(const cachefs::MountOptions& options, const MountArguments& argum
     service.Begin(handle);
   };
   if (in_background) setsid();
+  const auto stuck = [&](const Status& status) {
+    const int exit_status = status.ok() ? kExitDone : ReportError(status.error());
+    sinks->set_sinks({});  // waits for the last lines; who is stuck may still log
+    _exit(exit_status);
+  };
   const Status served =
       cachefs::RunMount(options, context.stop,
                         {.ready = ready,
                          .ending = [&](cachefs::MountEnding ending) { service.End(ending); },
-                         .successor = MountService::NameSuccessor});
+                         .successor = MountService::NameSuccessor,
+                         .stuck = stuck});
   if (!served.ok()) return ReportError(served.error());
   return kExitDone;
 }

@@ -92,6 +92,10 @@ struct MountEvents {
   std::function<void(MountEnding)> ending;
   // The process that serves the mount from the return of this on.
   std::function<void(pid_t)> successor;
+  // The mount has ended as RunMount would return it, but threads hang in the store or the cache
+  // disk, which would run into what the end of a process takes apart: it ends by _exit, here or
+  // when this returns.
+  std::function<void(const Status&)> stuck;
 };
 
 // Resolves the paths and refuses what cannot work: a directory or mountpoint that does not exist, a
@@ -103,7 +107,7 @@ Result<MountOptions> CheckMountOptions(const MountOptions& options);
 // Mounts, calls `events.ready` once the mount answers, and serves until `stop` is requested, the
 // file system is unmounted from outside, or another daemon replaces this one. Otherwise it leaves
 // nothing mounted when it returns; files that are still open are detached. Takes options from
-// CheckMountOptions. Blocks; one mount per process.
+// CheckMountOptions. Blocks; one mount per process. Does not return where `events.stuck`.
 Status RunMount(const MountOptions& options, const std::stop_token& stop,
                 const MountEvents& events);
 
