@@ -135,6 +135,8 @@ struct Store {
       if (statfs(upstream->Name().c_str(), &system) != 0 || !IsLocal(system.f_type)) return;
       local_device = status.st_dev;
       is_local = true;
+      // Another thread may just have seen the contrary.
+      if (is_mixed) is_local = false;
     }
   }
 
