@@ -62,8 +62,15 @@ std::shared_ptr<DatasetRegistry::Slot> DatasetRegistry::SlotOf(const std::string
 
 Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Get(const std::string& path,
                                                                 bool ask_again) {
-  const std::shared_ptr<Slot> slot = SlotOf(path);
-  const std::lock_guard lock(slot->mutex);
+  std::shared_ptr<Slot> slot;
+  std::unique_lock<std::mutex> lock;
+  while (true) {
+    slot = SlotOf(path);
+    lock = std::unique_lock(slot->mutex);
+    if (!slot->removed) break;
+    // What others have found meanwhile is in another slot; two would load the dataset at once.
+    lock.unlock();
+  }
   if (!ask_again && slot->view && std::chrono::steady_clock::now() - slot->checked < kBelieved) {
     return slot->view;
   }
@@ -76,6 +83,7 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Get(const std::strin
       if (const auto found = slots_.find(path); found != slots_.end() && found->second == slot) {
         slots_.erase(found);
       }
+      slot->removed = true;
     }
     return status.error();
   }

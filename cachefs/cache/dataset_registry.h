@@ -70,6 +70,7 @@ class DatasetRegistry {
     std::mutex mutex;  // one thread asks the store about one dataset at a time
     std::shared_ptr<const DatasetView> view;
     std::chrono::steady_clock::time_point checked;
+    bool removed = false;  // it is not, or no longer, the one of its path
   };
 
   std::shared_ptr<Slot> SlotOf(const std::string& path);
