@@ -264,6 +264,20 @@ ReplicaRecord BlockCache::RecordOf(const Replica& replica, const FileIdentity& i
   return record;
 }
 
+void BlockCache::AnswerAllWaiters(Replica& replica) {
+  std::map<int64_t, std::vector<ExtentWaiter>> waiters;
+  std::vector<CompletionCallback> completion_waiters;
+  {
+    const std::lock_guard lock(replica.mutex);
+    waiters.swap(replica.waiters);
+    completion_waiters.swap(replica.completion_waiters);
+  }
+  for (const auto& [extent, of_extent] : waiters) {
+    for (const ExtentWaiter& waiter : of_extent) waiter(CacheEnds(), {});
+  }
+  for (const CompletionCallback& waiter : completion_waiters) waiter(CacheEnds());
+}
+
 bool BlockCache::Stop(std::chrono::milliseconds patience) {
   inventory_stops_ = true;
   const bool read = disk_readers_.Stop(patience);
@@ -280,6 +294,7 @@ bool BlockCache::Stop(std::chrono::milliseconds patience) {
     const std::lock_guard lock(mutex_);
     for (const auto& [id, replica] : replicas_) loaded.push_back(replica);
   }
+  for (const auto& replica : loaded) AnswerAllWaiters(*replica);
   for (const auto& replica : loaded) {
     const std::lock_guard lock(replica->mutex);
     if (replica->complete || !replica->writable || replica->extents.present() == 0) continue;

@@ -116,7 +116,7 @@ class BlockCache {
 
   // Reads [offset, offset + size) cut at the end of the file. The callback runs exactly once, in
   // this thread where the bytes are local, otherwise on a worker: kTimeout after the upstream
-  // time-out, kCorrupt where the store's bytes do not match their checksum.
+  // time-out, kCorrupt where the store's bytes do not match their checksum, kCancelled from Stop.
   void Read(const ReplicaPin& replica, uint64_t offset, size_t size, ReadCallback callback);
 
   // Fetches (or proves) what is missing in the background.
@@ -178,8 +178,9 @@ class BlockCache {
   // Reads of the store at once, as they may be now.
   int fetch_threads() const { return fetch_threads_; }
 
-  // No more fetches; the state of incomplete replicas is written down. False where a worker is
-  // still stuck in the store after `patience`: the process should then end without destructors.
+  // No more fetches: who waits for one is answered with kCancelled. The state of incomplete
+  // replicas is written down. False where a worker is still stuck in the store after `patience`:
+  // the process should then end without destructors.
   bool Stop(std::chrono::milliseconds patience);
 
  private:
@@ -201,6 +202,9 @@ class BlockCache {
   void NoteWrittenToTheEnd(Replica& replica, const std::optional<ReplicaRecord>& record) const;
   void LoadUnverified(Replica& replica) const;
   void Unpin(const std::shared_ptr<Replica>& replica);
+  static Error CacheEnds() { return Error::Cancelled("the cache is being closed"); }
+  // Who waits holds the replica, which holds those who wait.
+  static void AnswerAllWaiters(Replica& replica);
 
   bool DiskUsable() const { return options_.health == nullptr || options_.health->usable(); }
   void DiskFailed(const Error& error);

@@ -34,6 +34,11 @@ struct BlockCache::ReadRequest {
   ReadCallback callback;
   ReplicaPin replica;
 
+  // The cache may end before a task is begun that would answer.
+  ~ReadRequest() {
+    if (callback) callback(CacheEnds());
+  }
+
   // Gives up the callback, to be called by whoever gets it.
   ReadCallback Claim() {
     answered = true;
@@ -75,6 +80,10 @@ struct BlockCache::DiskRead {
   std::mutex mutex;
   ReadCallback callback;
   ReplicaPin replica;  // until it is answered; whoever is late holds nothing
+
+  ~DiskRead() {
+    if (callback) callback(CacheEnds());
+  }
 
   // Null where somebody else has it.
   std::pair<ReadCallback, ReplicaPin> Claim() {

@@ -1,6 +1,7 @@
 // The cache over a store with faults: what is read is right, or it is an error within its time.
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -135,6 +136,29 @@ TEST_F(BlockCacheTest, StalledStoreIsATimeoutAndThenRecovers) {
   upstream_->EndStall();
   ASSERT_TRUE(WaitComplete(block).ok());
   ExpectRight(block, 0, kBlockBytes);
+}
+
+TEST_F(BlockCacheTest, WhoStillWaitsWhenTheCacheEndsIsToldSo) {
+  const auto block = AddBlock(0, kBlockBytes);
+  upstream_->SetFault([](int) { return Fault::kStall; });
+  Open({.fetch_threads = 1});
+  std::vector<ErrorKind> answers;
+  const auto note = [&](const auto& answer) {
+    ASSERT_FALSE(answer.ok());
+    answers.push_back(answer.error().kind());
+  };
+  // Of the first the fetch is under way, of the second it is not; the third waits for both.
+  cache_->Read(cache_->Pin(block), 0, 10, note);
+  while (upstream_->reads() < 1) std::this_thread::yield();
+  cache_->Read(cache_->Pin(block), kExtentBytes, 10, note);
+  cache_->Read(cache_->Pin(block), kExtentBytes - 5, 10, note);
+  cache_->WhenComplete(cache_->Pin(block), std::chrono::hours(1), note);
+  EXPECT_FALSE(cache_->Stop(std::chrono::milliseconds(0)));
+  EXPECT_THAT(answers, testing::ElementsAre(ErrorKind::kCancelled, ErrorKind::kCancelled,
+                                            ErrorKind::kCancelled, ErrorKind::kCancelled));
+  upstream_->EndStall();
+  Close();
+  EXPECT_EQ(answers.size(), 4U);
 }
 
 TEST_F(BlockCacheTest, CompleteBlocksSurviveARestartWithoutTheStore) {
