@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -215,6 +216,12 @@ std::shared_ptr<Operations::OpenFileHandle> Operations::FileOf(uint64_t handle) 
   const std::lock_guard lock(handles_mutex_);
   const auto found = files_.find(handle);
   return found == files_.end() ? nullptr : found->second;
+}
+
+bool Operations::IsOpen(const Node& node) const {
+  const std::lock_guard lock(handles_mutex_);
+  return std::ranges::any_of(
+      files_, [&node](const auto& each) { return each.second->node.get() == &node; });
 }
 
 void Operations::Read(fuse_req_t request, size_t size, off_t offset, fuse_file_info* info) {

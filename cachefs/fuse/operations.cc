@@ -43,6 +43,11 @@ struct stat Shown(struct stat status, Node& node) {
   return status;
 }
 
+struct stat LastShown(Node& node) {
+  const std::lock_guard lock(node.mutex);
+  return node.shown;
+}
+
 }  // namespace
 
 std::shared_ptr<const BlockSource> Operations::SourceOfFile(const std::string& path,
@@ -152,8 +157,12 @@ void Operations::GetAttributes(fuse_req_t request, fuse_ino_t id) {
     return;
   }
   WithStore(*services_.metadata_workers, request, [this, node](const Pending& pending) {
-    const auto status = services_.upstream->Stat(node->path);
+    auto status = services_.upstream->Stat(node->path);
     if (status.ok()) HasGrown(node, *status);
+    if (!status.ok() && status.error().kind() == ErrorKind::kNotFound && IsOpen(*node)) {
+      status = LastShown(*node);
+      status->st_nlink = 0;
+    }
     const fuse_req_t claimed = pending->Claim();
     if (claimed == nullptr) return;
     if (!status.ok()) {

@@ -162,6 +162,7 @@ class Operations {
   // Before the request is answered.
   void LogOpen(fuse_req_t request, const Node& node, AccessMode mode);
   std::shared_ptr<OpenFileHandle> FileOf(uint64_t handle) const;
+  bool IsOpen(const Node& node) const;
   // The attributes of penstock on a directory or file; nullopt where it has none by that name.
   Result<std::vector<std::pair<std::string, std::string>>> PenstockAttributes(const Node& node);
   // Those that the store has itself: only of what the node still stands for.

@@ -12,6 +12,7 @@ import pytest
 
 from mount_store import EXTENT, master, places, store
 from mounting import assert_same_tree, flip_byte, mounted, need_fuse, replicas, wait_for
+from test_mount_read_model import statx
 
 need_fuse()
 
@@ -223,6 +224,8 @@ def test_an_open_file_keeps_what_its_name_stood_for(penstock, plain, places, opt
             parts = [os.pread(reader.fileno(), 1 << 20, at) for at in range(0, SIZE, 1 << 20)]
             assert b"".join(parts) == expected
             assert os.fstat(reader.fileno()).st_size == SIZE
+            _, links, _, _, _, size, *_ = statx(reader.fileno())  # not as the kernel remembers it
+            assert size == SIZE and (links > 0 or change == "removed")
         if change == "replaced":
             assert shown.read_bytes() == bytes(SIZE)
         else:
