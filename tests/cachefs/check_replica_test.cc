@@ -88,7 +88,7 @@ TEST_F(CheckReplicaTest, DamageIsMendedInItsPlace) {
 
 TEST_F(CheckReplicaTest, WithTheStoreAwayTheDamageIsNotHandedOut) {
   const auto block = AddBlock(0, kBlockBytes);
-  Open({.upstream_timeout = std::chrono::milliseconds(200)});
+  Open();
   ASSERT_TRUE(WaitComplete(block).ok());
   FlipByte(FileOf(*block), 3);
   upstream_->SetFault([](int) { return Fault::kIoError; });

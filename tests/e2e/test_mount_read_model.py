@@ -27,6 +27,7 @@ need_fuse()
 
 SECONDS = float(os.environ.get("PENSTOCK_MODEL_SECONDS", "6"))
 SEED = int(os.environ.get("PENSTOCK_MODEL_SEED", str(random.SystemRandom().randrange(1 << 32))))
+LEAST_READS = 20  # of each thread
 FILES = [BLOCK.format(0), BLOCK.format(1), BLOCK.format(2), "raw", "notes.txt",
          "proposal/scan/nexus.json"]
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -305,7 +306,8 @@ def test_every_byte_is_the_stores(penstock, master, places, options):
 
     def read_on(thread):
         numbers = random.Random(f"{SEED} {thread}")
-        while time.monotonic() < end and not wrong:
+        # A slow machine, or a build with sanitizers, takes longer than that for a few reads.
+        while (time.monotonic() < end or reads[thread] < LEAST_READS) and not wrong:
             name = numbers.choice(FILES)
             with open(point / name, "rb", buffering=0) as file:
                 for _ in range(numbers.choice([1, 5, 20])):
@@ -327,12 +329,12 @@ def test_every_byte_is_the_stores(penstock, master, places, options):
         for thread in threads:
             thread.start()
         churn, numbers = Churn(penstock, mount), random.Random(SEED)
-        while time.monotonic() < end and not wrong:
+        while any(thread.is_alive() for thread in threads):
             churn.step(numbers)
         for thread in threads:
             thread.join()
         assert not wrong, f"PENSTOCK_MODEL_SEED={SEED}: {wrong[0]}"
-        assert min(reads) > 0
+        assert min(reads) >= LEAST_READS
         status = mount.status()
         print(f"{sum(reads)} reads: {before} before, {status['process']} after")
         counters = status["counters"]
