@@ -285,7 +285,7 @@ bool BlockCache::Stop(std::chrono::milliseconds patience) {
   const auto unfinished = finish_queue_.Stop(patience);
   const bool drained = fetchers_.Stop(patience) && listed && read && unfinished;
   for (const ReplicaPin& replica : unfinished.value_or(std::vector<ReplicaPin>())) {
-    if (!drained || !DiskUsable() || !FinishFile(replica).ok()) continue;
+    if (!drained || !DiskUsable() || !IsStillWhole(replica) || !FinishFile(replica).ok()) continue;
     const std::lock_guard lock(replica->mutex);
     replica->complete = true;
   }

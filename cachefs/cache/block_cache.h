@@ -265,6 +265,9 @@ class BlockCache {
   void SettleFill(const ReplicaPin& replica);
   void FinishIfWanted(const ReplicaPin& replica);
   void Finish(const ReplicaPin& replica);
+  // False where an extent was distrusted since the replica was found to be whole: it is not being
+  // finished any more then.
+  static bool IsStillWhole(const ReplicaPin& replica);
   Status FinishFile(const ReplicaPin& replica);
 
   bool ReserveSpace(const BlockSource& source, uint64_t bytes);

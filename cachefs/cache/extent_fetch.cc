@@ -445,6 +445,10 @@ void BlockCache::WhenComplete(const ReplicaPin& replica, std::chrono::millisecon
 
 void BlockCache::Finish(const ReplicaPin& replica) {
   const BlockSource& source = *replica->source;
+  if (!IsStillWhole(replica)) {
+    SettleFill(replica);
+    return;
+  }
   const Status finished = FinishFile(replica);
   if (!finished.ok()) {
     // Sick hardware: the extents stay readable as they are; the block is just never handed out.
@@ -452,12 +456,14 @@ void BlockCache::Finish(const ReplicaPin& replica) {
     spdlog::error("{}", finished.error().ToString());
   }
   std::vector<CompletionCallback> waiters;
+  bool whole = true;
   {
     const std::lock_guard cache_lock(mutex_);
     const std::lock_guard lock(replica->mutex);
-    replica->complete = finished.ok();
+    whole = replica->extents.all_present();
+    replica->complete = finished.ok() && whole;
     replica->finishing = false;
-    waiters.swap(replica->completion_waiters);
+    if (whole || !finished.ok()) waiters.swap(replica->completion_waiters);
     holdings_.Set(source.id, source.dataset, source.block, replica->extents.present(),
                   replica->complete, /*confirmed=*/true);
     // Of an extent that a killed daemon was just writing, the directory told a part only.
@@ -465,8 +471,23 @@ void BlockCache::Finish(const ReplicaPin& replica) {
       SetBytesLocked(source.id, source.file_bytes);
     }
   }
+  if (finished.ok() && !whole) {
+    // Some of it was distrusted meanwhile, which the record does not know.
+    if (const Status written = WriteDownDistrust(replica); !written.ok()) {
+      spdlog::error("{}", written.error().ToString());
+    }
+    SettleFill(replica);
+    return;
+  }
   if (finished.ok() && on_complete_) on_complete_(source);
   for (const CompletionCallback& waiter : waiters) waiter(finished);
+}
+
+bool BlockCache::IsStillWhole(const ReplicaPin& replica) {
+  const std::lock_guard lock(replica->mutex);
+  const bool whole = replica->extents.all_present();
+  if (!whole) replica->finishing = false;
+  return whole;
 }
 
 void BlockCache::DiskFailed(const Error& error) {

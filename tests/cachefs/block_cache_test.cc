@@ -138,6 +138,36 @@ TEST_F(BlockCacheTest, StalledStoreIsATimeoutAndThenRecovers) {
   ExpectRight(block, 0, kBlockBytes);
 }
 
+TEST_F(BlockCacheTest, WhatIsDistrustedBeforeItIsSyncedIsNotFinished) {
+  const auto busy = AddBlock(0, kExtentBytes);
+  const auto block = AddBlock(1, 2 * kExtentBytes);
+  const auto last = AddBlock(2, kExtentBytes);
+  upstream_->SetFault(
+      [](int read) { return read == 0 || read == 3 ? Fault::kStall : Fault::kNone; });
+  Open({.fetch_threads = 3});
+  const auto ignore = [](const Result<std::span<const std::byte>>&) {};
+  // As long as the store is asked for another block, this one waits to be synced.
+  cache_->Read(cache_->Pin(busy), 0, 1, ignore);
+  while (upstream_->reads() < 1) std::this_thread::yield();
+  ExpectRight(block, 0, 2 * kExtentBytes);
+  while (cache_->ResidencyOf(*block).extents_present < 2) std::this_thread::yield();
+  std::filesystem::resize_file(directory_->BlockPath(block->id), kExtentBytes);
+  cache_->Read(cache_->Pin(block), kExtentBytes, 10, ignore);
+  while (upstream_->reads() < 4) std::this_thread::yield();
+
+  std::promise<Status> complete;
+  cache_->WhenComplete(cache_->Pin(block), std::chrono::seconds(60),
+                       [&](const Status& status) { complete.set_value(status); });
+  // By the thread that is left, after whatever the wait began.
+  ExpectRight(last, 0, 10);
+  EXPECT_FALSE(cache_->IsComplete(cache_->Pin(block)));
+  upstream_->EndStall();
+  EXPECT_TRUE(complete.get_future().get().ok());
+  EXPECT_TRUE(cache_->IsComplete(cache_->Pin(block)));
+  EXPECT_EQ(std::filesystem::file_size(directory_->BlockPath(block->id)), 2 * kExtentBytes);
+  ExpectRight(block, 0, 2 * kExtentBytes);
+}
+
 TEST_F(BlockCacheTest, WhoStillWaitsWhenTheCacheEndsIsToldSo) {
   const auto block = AddBlock(0, kBlockBytes);
   upstream_->SetFault([](int) { return Fault::kStall; });
