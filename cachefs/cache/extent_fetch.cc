@@ -87,6 +87,7 @@ BlockCache::FetchOutcome BlockCache::FetchAndAnswer(const ReplicaPin& replica, i
     if (stored) {
       replica->verified_at =
           replica->extents.present() == 0 ? began : std::min(replica->verified_at, began);
+      replica->written_to_the_end.Set(extent, ExtentState::kPresent);
     }
     replica->extents.Set(extent, stored ? ExtentState::kPresent : ExtentState::kAbsent);
     if (!stored) {

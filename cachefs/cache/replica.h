@@ -47,9 +47,8 @@ struct Replica {
 
   std::mutex mutex;
   ExtentMap extents;
-  // The extents that were once written to their end, as was known when the replica was loaded.
-  // Bytes that are wrong there have been damaged; elsewhere the daemon may have been killed in the
-  // write.
+  // The extents that are known to have been written to their end once. Bytes that are wrong there
+  // have been damaged; elsewhere a daemon may have been killed in the write.
   ExtentMap written_to_the_end;
   std::map<int64_t, uint64_t> learned_checksums;  // of an ordinary file, taken when it was fetched
   std::map<int64_t, std::vector<ExtentWaiter>> waiters;
