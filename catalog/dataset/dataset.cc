@@ -6,8 +6,8 @@
 #include <optional>
 #include <utility>
 
-#include "catalog/dataset/json_text.h"
 #include "catalog/dataset/nexus_tree.h"
+#include "catalog/dataset/sidecar_text.h"
 #include "catalog/dataset/small_arrays.h"
 #include "penstock/base/file.h"
 #include "penstock/dataset/checksum.h"
@@ -208,14 +208,6 @@ Result<Compression> ReadCompression(const PenstockReader& reader, const DatasetS
   return *compression;
 }
 
-const Json* PenstockCollection(const Json& nexus) {
-  if (!nexus.is_object()) return nullptr;
-  const auto entry = nexus.find("entry1");
-  if (entry == nexus.end() || !entry->is_object()) return nullptr;
-  const auto penstock = entry->find("penstock");
-  return penstock != entry->end() && penstock->is_object() ? &*penstock : nullptr;
-}
-
 SmallArray ExtentChecksums(const std::vector<BlockInfo>& blocks) {
   uint64_t largest = 0;
   for (const BlockInfo& block : blocks) largest = std::max(largest, block.bytes);
@@ -241,7 +233,7 @@ struct Dataset::State {
   int64_t frames_received = 0;
   std::string state;
   std::string generation;
-  Json nexus;
+  std::optional<SidecarText> nexus;  // always there
 };
 
 Result<Dataset> Dataset::Open(const std::filesystem::path& directory) {
@@ -260,12 +252,12 @@ Result<Dataset> Dataset::FromNexusJson(const std::filesystem::path& directory,
   if (nexus_json.size() > kMaximumSidecarBytes) {
     return Error::Unsupported("the sidecar is too large").In(file).Expected("at most 64 MiB");
   }
-  PENSTOCK_ASSIGN_OR_RETURN(Json nexus, ParseJson(nexus_json, file));
+  PENSTOCK_ASSIGN_OR_RETURN(SidecarText nexus, SidecarText::Parse(nexus_json, file));
   auto state = std::make_shared<State>();
   state->directory = directory;
   state->nexus = std::move(nexus);
-  const Json* penstock = PenstockCollection(state->nexus);
-  if (penstock == nullptr) {
+  const std::optional<Json>& penstock = state->nexus->penstock();
+  if (!penstock) {
     return Error::Corrupt("the sidecar has no group entry1/penstock").In(file);
   }
   const PenstockReader reader(file, *penstock);
@@ -315,7 +307,7 @@ int64_t Dataset::frames_expected() const { return state_->frames_expected; }
 int64_t Dataset::frames_received() const { return state_->frames_received; }
 const std::string& Dataset::state() const { return state_->state; }
 const std::string& Dataset::generation() const { return state_->generation; }
-const Json& Dataset::nexus() const { return state_->nexus; }
+const Json& Dataset::nexus() const { return state_->nexus->tree(); }
 
 Result<std::vector<int32_t>> Dataset::ReadImageKey() const {
   PENSTOCK_ASSIGN_OR_RETURN(const auto bytes,

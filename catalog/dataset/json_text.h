@@ -16,8 +16,11 @@ namespace penstock {
 // Bytes that are not UTF-8 become U+FFFD.
 std::string JsonText(const Json& json);
 
-// Never throws; refuses nesting deeper than 64 levels and objects of more than 1024
-// members. `name_for_errors` is a file.
+// Refuses nesting deeper than 64 levels and objects of more than 1024 members: what a parser, and
+// whoever walks its tree, must not be given. `name_for_errors` is a file.
+Status CheckJsonLimits(std::string_view text, const std::filesystem::path& name_for_errors);
+
+// Never throws; within the limits of CheckJsonLimits.
 Result<Json> ParseJson(std::string_view text, const std::filesystem::path& name_for_errors);
 
 }  // namespace penstock

@@ -59,6 +59,7 @@ class Bench:
         self.frames = max(64, int(gib * GIB / FRAME_RECORD_BYTES) // 64 * 64)
         self.penstock = root / "build/release/tools/penstock/penstock"
         self.bandwidth = root / "build/release/tools/benchmarks/penstock_bandwidth"
+        self.start = root / "build/release/tools/benchmarks/penstock_bench_start"
         self.mib = work / "scan.mib"
         self.store = work / "store"
         self.dataset = self.store / "scan"

@@ -1,7 +1,7 @@
 // Dataset: a published dataset directory, opened for reading.
 //
-// Opening reads nexus.json only; image_key and the extent checksums are read when asked for. A
-// const Dataset may be used from several threads.
+// Opening reads nexus.json only, and no block is looked at; image_key and the extent checksums are
+// read when asked for. A const Dataset may be used from several threads.
 
 #ifndef PENSTOCK_DATASET_DATASET_H_
 #define PENSTOCK_DATASET_DATASET_H_
@@ -52,7 +52,7 @@ class Dataset {
   const std::string& state() const;  // "sealed", or "growing" while it is being written
   // Changes whenever the dataset is written anew: XXH3-128 over nexus.json.
   const std::string& generation() const;
-  const Json& nexus() const;
+  const Json& nexus() const;  // all of nexus.json; made by the first call
 
   // Per frame in scan order: 0 valid, anything else not to be used.
   Result<std::vector<int32_t>> ReadImageKey() const;
