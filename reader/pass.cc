@@ -18,6 +18,7 @@
 #include "reader/partition_order.h"
 #include "reader/partition_plan.h"
 #include "reader/reader_state.h"
+#include "reader/view/frame_viewer.h"
 
 namespace penstock {
 
@@ -43,11 +44,13 @@ int UsableProcessors() {
   return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1u));
 }
 
-PassPlan MakePlan(const DatasetShape& shape, const PassOptions& options) {
+// `stored` decides how many frames go together, `shape` how many pixels.
+PassPlan MakePlan(const DatasetShape& stored, const DatasetShape& shape,
+                  const PassOptions& options) {
   PassPlan plan;
   plan.shape = shape;
   const auto tile_bytes = static_cast<int64_t>(std::max<size_t>(options.tile_bytes, 4096));
-  const auto frame_bytes = static_cast<int64_t>(shape.frame_bytes());
+  const auto frame_bytes = static_cast<int64_t>(stored.frame_bytes());
   const auto element_bytes = static_cast<int64_t>(ElementSize(shape.element_type));
   const int64_t wanted = options.tile_frames > 0     ? options.tile_frames
                          : frame_bytes < kLargeFrame ? kTileFrames
@@ -70,19 +73,28 @@ class Pass {
   Pass(const Dataset& dataset, const std::vector<int32_t>& image_key,
        const ReadOptions& read_options, LeaseClient* leases, ExtentVerifier* verifier,
        std::shared_ptr<const std::vector<uint8_t>> good_pixels,
-       std::span<Reduction* const> reductions, const PassOptions& options)
+       std::shared_ptr<const FrameView> view, std::span<Reduction* const> reductions,
+       const PassOptions& options)
       : dataset_(dataset),
         read_options_(read_options),
         leases_(leases),
         verifier_(verifier),
+        view_(std::move(view)),
         reductions_(reductions),
         options_(options),
-        plan_(MakePlan(dataset.shape(), options)),
+        plan_(MakePlan(dataset.shape(), dataset.shape(), options)),
+        seen_plan_(MakePlan(dataset.shape(), view_ ? view_->seen() : dataset.shape(), options)),
         partitions_(
             PlanPartitions(dataset, plan_.partition_frames, options.selection,
                            kBridgedBytes / static_cast<int64_t>(dataset.shape().frame_bytes()))) {
     plan_.partition_count = static_cast<int64_t>(partitions_.size());
     plan_.good_pixels = std::move(good_pixels);
+    seen_plan_.partition_count = plan_.partition_count;
+    if (view_) seen_plan_.good_pixels = view_->good_pixels();
+    for (size_t i = 0; i < reductions.size(); ++i) {
+      const bool folds = view_ == nullptr || reductions[i]->FoldsView(*view_);
+      (folds ? of_stored_ : of_seen_).push_back(i);
+    }
     valid_.reserve(image_key.size());
     for (const int32_t key : image_key) valid_.push_back(key == 0 ? 1 : 0);
     for (size_t frame = 0; frame < options.selection.size(); ++frame) {
@@ -112,8 +124,11 @@ class Pass {
  private:
   Status Prepare() {
     try {
-      for (Reduction* const reduction : reductions_) {
-        PENSTOCK_RETURN_IF_ERROR(reduction->Begin(plan_));
+      for (const size_t i : of_stored_) {
+        PENSTOCK_RETURN_IF_ERROR(reductions_[i]->Begin(view_ ? FoldingPlan() : plan_));
+      }
+      for (const size_t i : of_seen_) {
+        PENSTOCK_RETURN_IF_ERROR(reductions_[i]->Begin(seen_plan_));
       }
       any_order_ = options_.fast_order || std::ranges::all_of(reductions_, &Reduction::IsOrderFree);
       order_.emplace(partitions_.size(),
@@ -133,11 +148,35 @@ class Pass {
     return Status::Ok();
   }
 
+  // Of reductions that take stored tiles and give results of the seen frame.
+  PassPlan FoldingPlan() const {
+    PassPlan plan = seen_plan_;
+    plan.tile_pixels = plan_.tile_pixels;
+    plan.view = view_;
+    return plan;
+  }
+
+  // Where one worker puts the tiles of seen frames.
+  struct SeenTiles {
+    std::unique_ptr<FrameViewer> viewer;
+    std::vector<std::byte> pixels;
+  };
+
+  SeenTiles MakeSeenTiles() const {
+    SeenTiles tiles;
+    if (of_seen_.empty()) return tiles;
+    tiles.viewer = FrameViewer::Make(*view_);
+    tiles.pixels.resize(static_cast<size_t>(seen_plan_.tile_frames * seen_plan_.tile_pixels) *
+                        ElementSize(seen_plan_.shape.element_type));
+    return tiles;
+  }
+
   void Work() {
     FrameReader frames(dataset_, read_options_, leases_, verifier_, plan_.tile_frames);
+    SeenTiles seen = MakeSeenTiles();
     int64_t verified = 0;
     while (auto task = Take(frames)) {
-      const Status status = Process(frames, *task);
+      const Status status = Process(frames, *task, seen);
       if (!status.ok()) return Fail(status.error());
       Deliver(frames, *std::move(task),
               frames.extents_verified() - std::exchange(verified, frames.extents_verified()));
@@ -209,7 +248,7 @@ class Pass {
     return true;
   }
 
-  Status Process(FrameReader& frames, const Task& task) {
+  Status Process(FrameReader& frames, const Task& task, SeenTiles& seen) {
     const PlannedPartition& planned = partitions_[task.index];
     const Partition& partition = planned.partition;
     const States& states = task.states;
@@ -225,7 +264,7 @@ class Pass {
       while (true) {
         PENSTOCK_ASSIGN_OR_RETURN(const FrameRun run, frames.Next());
         if (run.frame_count == 0) break;
-        PENSTOCK_RETURN_IF_ERROR(ProcessRun(run, states));
+        PENSTOCK_RETURN_IF_ERROR(ProcessRun(run, states, seen));
       }
     }
     return Status::Ok();
@@ -237,7 +276,7 @@ class Pass {
     return std::find(first, last, 1) != last;
   }
 
-  Status ProcessRun(const FrameRun& run, const States& states) {
+  Status ProcessRun(const FrameRun& run, const States& states, SeenTiles& seen) {
     const auto frame_bytes = static_cast<size_t>(dataset_.shape().frame_bytes());
     const size_t element_bytes = ElementSize(dataset_.shape().element_type);
     const int64_t pixels = dataset_.shape().signal.pixel_count();
@@ -251,15 +290,38 @@ class Pass {
       tile.first_frame = run.first_frame + frame;
       tile.frame_count = std::min(plan_.tile_frames, run.frame_count - frame);
       tile.valid = valid_.data() + tile.first_frame;
+      const std::byte* const first = run.pixels + static_cast<size_t>(frame) * frame_bytes;
+      if (!of_seen_.empty()) ProcessSeen(tile, first, states, seen);
+      if (of_stored_.empty()) continue;
       for (int64_t pixel = 0; pixel < pixels; pixel += plan_.tile_pixels) {
         tile.first_pixel = pixel;
         tile.pixel_count = std::min(plan_.tile_pixels, pixels - pixel);
-        tile.pixels = run.pixels + static_cast<size_t>(frame) * frame_bytes +
-                      static_cast<size_t>(pixel) * element_bytes;
-        for (size_t i = 0; i < reductions_.size(); ++i) reductions_[i]->Process(*states[i], tile);
+        tile.pixels = first + static_cast<size_t>(pixel) * element_bytes;
+        for (const size_t i : of_stored_) reductions_[i]->Process(*states[i], tile);
       }
     }
     return Status::Ok();
+  }
+
+  // The frames of a tile, whose stored pixels begin at `stored`, as they are seen.
+  void ProcessSeen(Tile tile, const std::byte* stored, const States& states, SeenTiles& seen) {
+    const size_t frame_bytes = tile.frame_stride;
+    const int64_t pixels = seen_plan_.shape.signal.pixel_count();
+    tile.element_type = seen_plan_.shape.element_type;
+    tile.pixels = seen.pixels.data();
+    tile.frame_stride =
+        static_cast<size_t>(seen_plan_.tile_pixels) * ElementSize(tile.element_type);
+    for (int64_t pixel = 0; pixel < pixels; pixel += seen_plan_.tile_pixels) {
+      tile.first_pixel = pixel;
+      tile.pixel_count = std::min(seen_plan_.tile_pixels, pixels - pixel);
+      for (int64_t f = 0; f < tile.frame_count; ++f) {
+        if (tile.valid[f] == 0) continue;
+        const auto at = static_cast<size_t>(f);
+        seen.viewer->See(tile.first_frame + f, stored + at * frame_bytes, pixel, tile.pixel_count,
+                         seen.pixels.data() + at * tile.frame_stride);
+      }
+      for (const size_t i : of_seen_) reductions_[i]->Process(*states[i], tile);
+    }
   }
 
   void Fail(Error error) {
@@ -325,9 +387,13 @@ class Pass {
   const ReadOptions& read_options_;
   LeaseClient* const leases_;
   ExtentVerifier* const verifier_;
+  const std::shared_ptr<const FrameView> view_;  // null: frames are seen as they are stored
   const std::span<Reduction* const> reductions_;
   const PassOptions& options_;
-  PassPlan plan_;
+  PassPlan plan_;                  // of stored frames
+  PassPlan seen_plan_;             // of seen ones
+  std::vector<size_t> of_stored_;  // the reductions that take the one
+  std::vector<size_t> of_seen_;    // ... and the other
   const std::vector<PlannedPartition> partitions_;
   int64_t frames_wanted_ = 0;
   bool any_order_ = false;  // constant once workers run
@@ -359,8 +425,14 @@ Result<PassSummary> Reader::Run(std::span<Reduction* const> reductions,
         .Expected(fmt::format("{} entries", shape().frame_count()))
         .Found(fmt::format("{}", options.selection.size()));
   }
+  std::shared_ptr<const FrameView> view;
+  if (!options.view.is_plain()) {
+    auto made = FrameView::Create(shape(), options.view, state_->good_pixels);
+    if (!made.ok()) return Error(made.error()).In(dataset().directory().string());
+    view = *std::move(made);
+  }
   Pass pass(dataset(), image_key(), state_->options, state_->leases.get(), state_->verifier.get(),
-            state_->good_pixels, reductions, options);
+            state_->good_pixels, std::move(view), reductions, options);
   return pass.Run();
 }
 

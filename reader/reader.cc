@@ -84,6 +84,7 @@ Result<Reader> Reader::Open(const std::filesystem::path& path, const ReadOptions
 
 const Dataset& Reader::dataset() const { return state_->dataset; }
 const std::vector<int32_t>& Reader::image_key() const { return state_->image_key; }
+bool Reader::leaves_out_pixels() const { return state_->good_pixels != nullptr; }
 bool Reader::has_lease_client() const { return state_->leases != nullptr; }
 
 Result<std::vector<std::byte>> Reader::ReadFrame(int64_t frame) const {

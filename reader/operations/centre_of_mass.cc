@@ -93,6 +93,9 @@ ResultArray CentreOfMassReduction::Intensity() const {
 }
 
 bool CentreOfMassReduction::IsOrderFree() const { return moments_->IsOrderFree(); }
+bool CentreOfMassReduction::FoldsView(const FrameView& view) const {
+  return moments_->FoldsView(view);
+}
 Status CentreOfMassReduction::Begin(const PassPlan& plan) { return moments_->Begin(plan); }
 std::unique_ptr<Reduction::State> CentreOfMassReduction::MakeState() const {
   return moments_->MakeState();

@@ -1,11 +1,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <complex>
 #include <limits>
 #include <utility>
 #include <variant>
 
+#include "penstock/reader/frame_view.h"
 #include "penstock/reader/operations.h"
 #include "reader/operations/mask_engine.h"
 #include "reader/operations/sparse_mask_engine.h"
@@ -28,6 +30,7 @@ struct Part {
   size_t mask = 0;
   bool imaginary = false;
   bool is_whole = true;  // there is no other part
+  double constant = 0;   // to be added to every sum: what a dark frame takes away
 };
 
 // Masks that share an engine: the dense ones, the sparse ones.
@@ -54,27 +57,42 @@ void KeepGoodPixels(SparseMask& mask, const std::vector<uint8_t>& good) {
 
 // The real and the imaginary part as masks of their own.
 template <typename AMask>
-void AddParts(AMask mask, size_t index, std::vector<AMask>& stack, std::vector<Part>& parts) {
+void AddParts(FrameView::Folded<AMask> folded, size_t index, std::vector<AMask>& stack,
+              std::vector<Part>& parts) {
+  AMask& mask = folded.mask;
   const bool is_complex = mask.is_complex();
   std::vector<double> imaginary = std::exchange(mask.imaginary, {});
   if (is_complex) {
     AMask other = mask;
     other.weights = std::move(imaginary);
     stack.push_back(std::move(other));
-    parts.push_back({index, true, false});
+    parts.push_back({index, true, false, folded.imaginary_constant});
   }
   stack.push_back(std::move(mask));
-  parts.push_back({index, false, !is_complex});
+  parts.push_back({index, false, !is_complex, folded.constant});
+}
+
+bool IsExact(const Group& group) {
+  constexpr double kLargestExactDouble = 9007199254740992.0;  // 2^53
+  return group.engine->is_exact() && std::ranges::all_of(group.parts, [](const Part& part) {
+           return part.constant == std::floor(part.constant) &&
+                  std::abs(part.constant) < kLargestExactDouble;
+         });
 }
 
 template <typename To, typename Total>
 void Store(To& value, Total total, const Part& part) {
-  if constexpr (std::is_arithmetic_v<To>) {
-    value = static_cast<To>(total);
+  if constexpr (std::is_same_v<To, int64_t>) {
+    value = static_cast<int64_t>(total) + static_cast<int64_t>(part.constant);
   } else {
-    auto* const parts = reinterpret_cast<double*>(&value);  // as the standard has std::complex
-    parts[part.imaginary ? 1 : 0] = static_cast<double>(total);
-    if (part.is_whole) parts[1] = 0;
+    const double sum = static_cast<double>(total) + part.constant;
+    if constexpr (std::is_same_v<To, double>) {
+      value = sum;
+    } else {
+      auto* const parts = reinterpret_cast<double*>(&value);  // as the standard has std::complex
+      parts[part.imaginary ? 1 : 0] = sum;
+      if (part.is_whole) parts[1] = 0;
+    }
   }
 }
 
@@ -93,6 +111,10 @@ struct MaskReduction::Impl {
     std::vector<Mask> dense;
     std::vector<SparseMask> sparse;
     Group of_dense, of_sparse;
+    const auto fold = [&]<typename AMask>(AMask mask) {
+      return plan.view == nullptr ? FrameView::Folded<AMask>{std::move(mask)}
+                                  : plan.view->Fold(mask);
+    };
     for (size_t k = 0; k < masks.size(); ++k) {
       AnyMask mask = masks[k];
       if (plan.good_pixels != nullptr) {
@@ -100,21 +122,22 @@ struct MaskReduction::Impl {
       }
       auto* const few = std::get_if<SparseMask>(&mask);
       if (few != nullptr && !IsBetterDense(*few)) {
-        AddParts(std::move(*few), k, sparse, of_sparse.parts);
+        AddParts(fold(std::move(*few)), k, sparse, of_sparse.parts);
       } else {
-        AddParts(few != nullptr ? Dense(*few) : std::get<Mask>(std::move(mask)), k, dense,
-                 of_dense.parts);
+        Mask all = few != nullptr ? Dense(*few) : std::get<Mask>(std::move(mask));
+        AddParts(fold(std::move(all)), k, dense, of_dense.parts);
       }
     }
     groups.clear();
+    const ElementType type =
+        plan.view == nullptr ? plan.shape.element_type : plan.view->stored().element_type;
     if (!dense.empty()) {
-      PENSTOCK_ASSIGN_OR_RETURN(of_dense.engine, MaskEngine::Make(dense, plan.shape.element_type));
+      PENSTOCK_ASSIGN_OR_RETURN(of_dense.engine, MaskEngine::Make(dense, type));
       groups.push_back(std::move(of_dense));
     }
     if (!sparse.empty()) {
-      PENSTOCK_ASSIGN_OR_RETURN(
-          of_sparse.engine,
-          MakeSparseMaskEngine(sparse, plan.shape.element_type, plan.tile_pixels));
+      PENSTOCK_ASSIGN_OR_RETURN(of_sparse.engine,
+                                MakeSparseMaskEngine(sparse, type, plan.tile_pixels));
       groups.push_back(std::move(of_sparse));
     }
     return Status::Ok();
@@ -128,7 +151,7 @@ struct MaskReduction::Impl {
     constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
     if (complex) {
       result.values.emplace<2>(size, std::complex<double>(kNan, kNan));
-    } else if (std::ranges::all_of(groups, [](const Group& g) { return g.engine->is_exact(); })) {
+    } else if (std::ranges::all_of(groups, &IsExact)) {
       result.values.emplace<0>(size, 0);
     } else {
       result.values.emplace<1>(size, kNan);
@@ -148,8 +171,7 @@ struct MaskReduction::Impl {
             Value* const row = values.data() + part.mask * static_cast<size_t>(frame_count) + first;
             for (size_t f = 0; f < frames; ++f) {
               if (state.valid[f] == 0) continue;
-              const Total total = totals[f * parts + i] + bias;
-              Store(row[f], total, part);
+              Store(row[f], totals[f * parts + i] + bias, part);
             }
           }
         },
@@ -189,6 +211,8 @@ const std::vector<std::string>& MaskReduction::names() const { return impl_->nam
 const ResultArray& MaskReduction::result() const { return impl_->result; }
 
 bool MaskReduction::IsOrderFree() const { return true; }  // every frame has its own values
+
+bool MaskReduction::FoldsView(const FrameView& view) const { return view.IsFoldable(); }
 
 Status MaskReduction::Begin(const PassPlan& plan) {
   const SignalShape shape = ShapeOf(impl_->masks.front());

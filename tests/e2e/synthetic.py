@@ -17,13 +17,15 @@ def make_dataset_program() -> pathlib.Path:
 
 
 def make_dataset(out, scan=(5, 6), sig=(16, 12), dtype="uint16", missing=(), block_bytes=None,
-                 calibrated=False, complete=False, compression=None):
+                 calibrated=False, complete=False, compression=None, marked=()):
     program = make_dataset_program()
     assert program.exists(), f"{program} does not exist: build first, or set PENSTOCK_BINARY"
     command = [program, out, "--scan-shape", ",".join(map(str, scan)),
                "--sig-shape", ",".join(map(str, sig)), "--dtype", dtype]
     if missing:
         command += ["--missing", ",".join(map(str, missing))]
+    if len(marked):
+        command += ["--marked", ",".join(map(str, marked))]
     if block_bytes:
         command += ["--block-bytes", block_bytes]
     if compression:

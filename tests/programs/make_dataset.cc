@@ -19,6 +19,8 @@ int main(int argc, char** argv) {
       ->expected(1, 2);
   app.add_option("--sig-shape", signal_shape)->delimiter(',')->expected(2);
   app.add_option("--missing", missing, "frame numbers")->delimiter(',');
+  std::vector<size_t> marked;
+  app.add_option("--marked", marked, "pixel numbers that the pixel_mask marks")->delimiter(',');
   app.add_option("--dtype", element_type);
   app.add_option("--block-bytes", options.block_bytes);
   std::string compression = "none";
@@ -43,6 +45,10 @@ int main(int argc, char** argv) {
                             .is_series = scan_shape.size() == 1},
                    .signal = {.rows = signal_shape[0], .columns = signal_shape[1]},
                    .element_type = *type};
+  if (!marked.empty()) {
+    options.pixel_mask.resize(static_cast<size_t>(options.shape.signal.pixel_count()));
+    for (const size_t pixel : marked) options.pixel_mask.at(pixel) = 2;  // dead
+  }
   options.missing.insert(missing.begin(), missing.end());
   options.name = std::filesystem::path(out).filename().string();
   const penstock::Status status = penstock::testing_support::WriteSyntheticDataset(out, options);

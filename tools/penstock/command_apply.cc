@@ -47,7 +47,7 @@ void AddRingOptions(CLI::App& command, ApplyOptions& options) {
 void AddApply(CLI::App& app, CommandContext& context) {
   CLI::App* const command = app.add_subcommand("apply", "masks and other operations, in one pass");
   auto options = std::make_shared<ApplyOptions>();
-  AddPassOptions(*command, *options);
+  AddApplyOptions(*command, *options);
   command
       ->add_option("--mask", options->operations.masks,
                    "disk:ROW,COLUMN,RADIUS, annulus:ROW,COLUMN,INNER,OUTER, "
@@ -78,7 +78,7 @@ void AddCom(CLI::App& app, CommandContext& context) {
   CLI::App* const command = app.add_subcommand("com", "centre of mass of every frame");
   auto options = std::make_shared<ApplyOptions>();
   options->operations.centre_of_mass = true;
-  AddPassOptions(*command, *options);
+  AddApplyOptions(*command, *options);
   AddFieldOptions(*command, *options);
   command->add_option("--mask", options->operations.selection,
                       "the pixels that count, written like a mask");
@@ -93,7 +93,7 @@ void AddStat(CLI::App& app, CommandContext& context) {
   options->operations.statistics = true;
   options->operations.extremes = true;
   AddHistogramOptions(*command, *options);
-  AddPassOptions(*command, *options);
+  AddApplyOptions(*command, *options);
   Finish(*command, std::move(options), context);
 }
 
@@ -101,7 +101,7 @@ void AddRadial(CLI::App& app, CommandContext& context) {
   CLI::App* const command =
       app.add_subcommand("radial", "sums of every frame over rings about a centre");
   auto options = std::make_shared<ApplyOptions>();
-  AddPassOptions(*command, *options);
+  AddApplyOptions(*command, *options);
   command
       ->add_option("--centre", options->operations.radial,
                    "ROW,COLUMN or ROW,COLUMN,INNER,OUTER in pixels; without OUTER up to the "

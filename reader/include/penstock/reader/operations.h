@@ -44,6 +44,7 @@ class MaskReduction final : public Reduction {
   const ResultArray& result() const;
 
   bool IsOrderFree() const override;
+  bool FoldsView(const FrameView& view) const override;
   Status Begin(const PassPlan& plan) override;
   std::unique_ptr<State> MakeState() const override;
   void BeginPartition(State& state, const Partition& partition) const override;
@@ -180,6 +181,7 @@ class CentreOfMassReduction final : public Reduction {
   ResultArray Intensity() const;
 
   bool IsOrderFree() const override;
+  bool FoldsView(const FrameView& view) const override;
   Status Begin(const PassPlan& plan) override;
   std::unique_ptr<State> MakeState() const override;
   void BeginPartition(State& state, const Partition& partition) const override;

@@ -21,6 +21,7 @@
 
 #include "penstock/base/result.h"
 #include "penstock/dataset/dataset.h"
+#include "penstock/reader/frame_view.h"
 #include "penstock/reader/reduction.h"
 
 namespace penstock {
@@ -71,6 +72,8 @@ struct PassOptions {
   // One per frame in scan order, 0: leave it out (penstock/reader/region.h); empty: all frames.
   // Blocks and runs of frames that nobody wants are not read.
   std::vector<uint8_t> selection;
+  // What the reductions see in place of the stored frames; the results have its shape.
+  FrameViewOptions view = {};
   // Merge partitions as they are done also where the last digits of float results then differ from
   // run to run.
   bool fast_order = false;
@@ -108,12 +111,14 @@ class Reader {
   const DatasetShape& shape() const { return dataset().shape(); }
   // One per frame in scan order: 0 valid.
   const std::vector<int32_t>& image_key() const;
+  // True where the dataset's pixel_mask marks pixels and they are left out.
+  bool leaves_out_pixels() const;
   // True where a cache daemon answers for this path.
   bool has_lease_client() const;
 
   // One pass over all frames for all reductions. Errors name the block file and the offset; after
   // an error or a stop (kCancelled) the reductions hold the partial result of the last callback.
-  // kInvalidArgument for a selection of another size than the scan.
+  // kInvalidArgument for a selection of another size than the scan; errors of FrameView::Create.
   Result<PassSummary> Run(std::span<Reduction* const> reductions,
                           const PassOptions& options = {}) const;
 

@@ -31,6 +31,8 @@
 
 namespace penstock {
 
+class FrameView;
+
 // A run of frames that one worker processes.
 struct Partition {
   int64_t index = 0;
@@ -48,6 +50,10 @@ struct PassPlan {
   // One per detector pixel: 0 where the dataset's pixel_mask says that it is not to be used. Null:
   // all are good. Weights of other pixels count as 0; results per pixel are 0 there, or NaN.
   std::shared_ptr<const std::vector<uint8_t>> good_pixels = {};
+  // `shape` is that of the frames as they are seen (penstock/reader/frame_view.h). Null: the tiles
+  // are, too. Otherwise this reduction folds the view into what it does, and the tiles, tile_pixels
+  // included, are of frames as they are stored; good_pixels remain those of the seen frame.
+  std::shared_ptr<const FrameView> view = {};
 };
 
 // Pixels [first_pixel, first_pixel + pixel_count) of frames [first_frame, first_frame +
@@ -87,6 +93,9 @@ class Reduction {
   // True where partitions may be merged in any order without a difference to the result: values
   // per frame, exact sums. May depend on what Begin was told.
   virtual bool IsOrderFree() const { return false; }
+  // Asked before Begin where frames are seen through a view: true where the reduction wants them as
+  // they are stored and brings the view into its result itself (PassPlan::view).
+  virtual bool FoldsView(const FrameView&) const { return false; }
 
   // Checks that the operation can work on this dataset, forgets earlier results and allocates the
   // new ones.

@@ -1,0 +1,227 @@
+#include "tools/penstock/pass_job.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <optional>
+
+#include "penstock/reader/region.h"
+#include "tools/penstock/progress_display.h"
+#include "tools/penstock/quantities.h"
+
+namespace penstock::tools {
+
+namespace {
+
+Result<FrameCorrection> LoadCorrection(const PassJobOptions& options, const Reader& reader) {
+  const SignalShape signal = reader.shape().signal;
+  FrameCorrection correction;
+  if (!options.dark.empty()) {
+    PENSTOCK_ASSIGN_OR_RETURN(correction.dark, LoadPixelValues(options.dark, signal));
+  }
+  if (!options.gain.empty()) {
+    PENSTOCK_ASSIGN_OR_RETURN(correction.gain, LoadPixelValues(options.gain, signal));
+  }
+  if (options.dead == "pixel_mask") {
+    PENSTOCK_ASSIGN_OR_RETURN(const std::vector<uint32_t> mask, reader.dataset().ReadPixelMask());
+    for (const uint32_t bits : mask) correction.dead.push_back(bits != 0 ? 1 : 0);
+  } else if (!options.dead.empty()) {
+    PENSTOCK_ASSIGN_OR_RETURN(const auto flags, LoadPixelValues(options.dead, signal));
+    for (const double flag : flags) correction.dead.push_back(flag != 0 ? 1 : 0);
+  }
+  return correction;
+}
+
+Result<FrameViewOptions> LoadView(const PassJobOptions& options, const Reader& reader) {
+  FrameViewOptions view;
+  PENSTOCK_ASSIGN_OR_RETURN(view.correction, LoadCorrection(options, reader));
+  if (!options.shifts.empty()) {
+    PENSTOCK_ASSIGN_OR_RETURN(view.shifts, LoadShifts(options.shifts, reader.shape().scan));
+  }
+  if (!options.crop.empty()) {
+    PENSTOCK_ASSIGN_OR_RETURN(view.crop, ParseWindow(options.crop, reader.shape().signal));
+  }
+  view.bin = options.bin;
+  return view;
+}
+
+}  // namespace
+
+bool NamesArrayFile(const std::string& text) {
+  return text.ends_with(".npy") || text.ends_with(".npz");
+}
+
+void AddPassOptions(CLI::App& command, PassJobOptions& options, bool out_is_required) {
+  command.add_option("dataset", options.dataset, "a dataset directory, or one on a penstock mount")
+      ->required();
+  command
+      .add_option(
+          "--out", options.out,
+          "NAME.nxs or NAME.zarr for all results in one file, NAME.npy for a single one, or "
+          "a folder, or the beginning of all file names")
+      ->required(out_is_required);
+  command.add_option("--threads", options.threads, "workers; default: one per processor")
+      ->check(CLI::Range(1, 1024));
+  command.add_option("--backend", options.backend, "automatic, mmap, direct or pread");
+  command.add_flag("--no-verify", options.no_verify,
+                   "don't hold the blocks against their checksums");
+  command.add_option("--region", options.region,
+                     "frames to look at: ROWS,COLUMNS of the scan (of a series: FRAMES) as in "
+                     "Python, 10:20,::2, or FILE.npy with a mask or with rows and columns (n, 2)");
+  command.add_option("--dark", options.dark,
+                     "FILE.npy: what is subtracted from every frame, a number per pixel");
+  command.add_option("--gain", options.gain,
+                     "FILE.npy: by what it is multiplied then, a number per pixel");
+  command.add_option("--dead", options.dead,
+                     "FILE.npy: pixels other than 0 are interpolated from those around them; or "
+                     "pixel_mask: those that the dataset marks");
+  command.add_option("--shifts", options.shifts,
+                     "FILE.npy: rows and columns by which every frame is displaced (descan), "
+                     "(scan rows, scan columns, 2); it is moved back");
+  command.add_option("--crop", options.crop,
+                     "ROW0:ROW1,COLUMN0:COLUMN1 as in Python: the part of the frames that is seen");
+  command.add_option("--bin", options.bin, "sums of N x N pixels of it are")
+      ->check(CLI::Range(1, 256));
+  command.add_flag("--all-pixels", options.all_pixels,
+                   "use also the pixels that the dataset's pixel_mask marks");
+  command
+      .add_option("--deadline", options.deadline_seconds,
+                  "begin nothing more after so many seconds, and write the partial results")
+      ->check(CLI::PositiveNumber);
+  command.add_flag("--fast-order", options.fast_order,
+                   "take frames in memory first even where float results then differ from run to "
+                   "run in their last digits");
+  command.add_flag("--json", options.json, "progress and summary as JSON lines");
+  command.add_flag("--no-pictures", options.no_pictures, "write no pictures");
+}
+
+struct PassJob::State {
+  PassJobOptions options;
+  std::optional<Reader> reader;
+  PassOptions pass;
+  SignalShape signal;
+  std::unique_ptr<ProgressSink> progress;
+  uint64_t reported = 0;
+  Watch watch;
+};
+
+PassJob::PassJob(std::unique_ptr<State> state) : state_(std::move(state)) {}
+PassJob::~PassJob() = default;
+PassJob::PassJob(PassJob&&) noexcept = default;
+const Reader& PassJob::reader() const { return *state_->reader; }
+const PassOptions& PassJob::pass() const { return state_->pass; }
+SignalShape PassJob::signal() const { return state_->signal; }
+
+Result<PassJob> PassJob::Open(const PassJobOptions& options, std::stop_token stop) {
+  auto state = std::make_unique<State>();
+  state->options = options;
+  ReadOptions read_options;
+  PENSTOCK_ASSIGN_OR_RETURN(read_options.backend, ParseBackend(options.backend));
+  read_options.verify = !options.no_verify;
+  read_options.use_pixel_mask = !options.all_pixels;
+  PENSTOCK_ASSIGN_OR_RETURN(Reader reader, Reader::Open(options.dataset, read_options));
+  PassOptions& pass = state->pass;
+  if (!options.region.empty()) {
+    PENSTOCK_ASSIGN_OR_RETURN(pass.selection, ParseRegion(options.region, reader.shape().scan));
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(pass.view, LoadView(options, reader));
+  PENSTOCK_ASSIGN_OR_RETURN(state->signal, SeenSignal(reader.shape().signal, pass.view));
+  pass.threads = options.threads;
+  pass.fast_order = options.fast_order;
+  if (options.deadline_seconds > 0) {
+    pass.deadline = std::chrono::steady_clock::now() +
+                    std::chrono::duration_cast<std::chrono::steady_clock::duration>(
+                        std::chrono::duration<double>(options.deadline_seconds));
+  }
+  pass.stop = std::move(stop);
+  state->reader.emplace(std::move(reader));
+  pass.on_partition = [mine = state.get()](const PassProgress& now) {
+    if (now.bytes_done < mine->reported) mine->reported = 0;  // another pass
+    if (mine->progress) mine->progress->Advance(now.bytes_done - mine->reported);
+    mine->reported = now.bytes_done;
+    if (mine->watch) mine->watch(now);
+  };
+  return PassJob(std::move(state));
+}
+
+void PassJob::BeginProgress(const std::string& name, uint64_t passes, bool silent, Watch watch) {
+  const std::vector<uint8_t>& selection = state_->pass.selection;
+  const auto frames = selection.empty() ? reader().shape().frame_count()
+                                        : std::count(selection.begin(), selection.end(), 1);
+  state_->watch = std::move(watch);
+  if (silent) {
+    state_->progress = std::make_unique<SilentProgress>();
+  } else {
+    state_->progress = MakeProgressDisplay(ChooseProgressStyle(state_->options.json));
+  }
+  state_->progress->Begin(name,
+                          passes * static_cast<uint64_t>(frames) * reader().shape().frame_bytes());
+}
+
+void PassJob::EndProgress() {
+  if (state_->progress) state_->progress->End();
+}
+
+Result<Provenance> PassJob::MakeProvenance(nlohmann::ordered_json parameters) const {
+  const PassJobOptions& options = state_->options;
+  Provenance provenance = ProvenanceOf(reader().dataset(), options.command_line);
+  const auto add = [&](const char* name, const std::string& text) -> Status {
+    if (text.empty()) return Status::Ok();
+    parameters[name] = text;
+    return NamesArrayFile(text) ? AddInput(provenance, name, text) : Status::Ok();
+  };
+  PENSTOCK_RETURN_IF_ERROR(add("region", options.region));
+  PENSTOCK_RETURN_IF_ERROR(add("dark", options.dark));
+  PENSTOCK_RETURN_IF_ERROR(add("gain", options.gain));
+  PENSTOCK_RETURN_IF_ERROR(add("dead", options.dead));
+  PENSTOCK_RETURN_IF_ERROR(add("shifts", options.shifts));
+  PENSTOCK_RETURN_IF_ERROR(add("crop", options.crop));
+  if (options.bin != 1) parameters["bin"] = options.bin;
+  if (options.all_pixels) parameters["all_pixels"] = true;
+  if (options.fast_order) parameters["fast_order"] = true;
+  provenance.parameters = std::move(parameters);
+  return provenance;
+}
+
+void PassJob::PrintSummary(const std::string& command, const PassSummary& summary,
+                           const Facts& facts, const std::vector<std::string>& written) const {
+  if (state_->options.json) {
+    const double gibibytes = static_cast<double>(summary.bytes) / (1 << 30);
+    nlohmann::ordered_json line = {
+        {"event", "result"},
+        {"command", command},
+        {"dataset", state_->options.dataset},
+        {"frames", summary.frames},
+        {"frames_invalid", summary.frames_invalid},
+        {"complete", summary.complete},
+        {"bytes", summary.bytes},
+        {"seconds", summary.seconds},
+        {"gib_per_second", summary.seconds > 0 ? gibibytes / summary.seconds : 0.0},
+        {"threads", summary.threads},
+        {"partitions",
+         {{"total", summary.partitions},
+          {"mapped", summary.partitions_mapped},
+          {"direct", summary.partitions_direct},
+          {"pread", summary.partitions_pread},
+          {"leased", summary.partitions_leased}}},
+        {"extents_verified", summary.extents_verified},
+        {"outputs", written}};
+    for (const auto& [name, value] : facts) line["facts"][name] = value;
+    std::puts(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    return;
+  }
+  fmt::print("{} frames, {} in {} ({}, {} threads)\n", summary.frames, FormatBytes(summary.bytes),
+             FormatDuration(summary.seconds), FormatRate(summary.bytes, summary.seconds),
+             summary.threads);
+  if (summary.frames_invalid > 0) {
+    fmt::print("{} frames are marked invalid in image_key and were left out\n",
+               summary.frames_invalid);
+  }
+  if (!summary.complete) fmt::print("the deadline came first: the results are partial\n");
+  for (const auto& [name, value] : facts) fmt::print("{}: {}\n", name, value);
+  for (const std::string& path : written) fmt::print("{}\n", path);
+}
+
+}  // namespace penstock::tools
