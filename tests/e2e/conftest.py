@@ -4,6 +4,7 @@ check what it leaves behind with independent tools (h5py, zarr-python, xarray, N
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
@@ -62,3 +63,19 @@ def hyperspy_data() -> pathlib.Path:
     if not folder.is_dir():
         pytest.skip(f"SKIPPED FOR WANT OF SAMPLES: {folder} does not exist; run tools/fetch-samples")
     return folder
+
+
+def python_folder() -> pathlib.Path:
+    """Where the build has put the Python package; skips where it has none."""
+    folder = _binary().parents[2] / "reader/python"
+    if not list(folder.glob("penstock/_penstock*.so")):
+        pytest.skip(f"SKIPPED: the Python package has not been built (it never is with sanitizers): {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def penstock_package():
+    """The Python package of the build."""
+    sys.path.insert(0, str(python_folder()))
+    import penstock as package
+    return package

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -50,6 +51,15 @@ def test_a_consumer_of_the_reader_builds_and_runs(penstock, cache, prefix, tmp_p
 
 def test_the_installed_command_runs(prefix):
     assert run(prefix / "bin/penstock", "--version").startswith("penstock ")
+
+
+def test_the_installed_python_package_imports(prefix):
+    packages = list(prefix.glob("lib/python3*/dist-packages"))
+    if not packages or not list(packages[0].glob("penstock/_penstock*.so")):
+        pytest.skip("SKIPPED: the Python package has not been built")
+    done = subprocess.run([sys.executable, "-c", "import penstock; print(penstock.__version__, penstock.__file__)"],
+                          capture_output=True, text=True, check=True, env={"PYTHONPATH": str(packages[0])})
+    assert done.stdout.split()[1].startswith(str(prefix)) and done.stdout.count(".") >= 2
 
 
 def test_headers_and_package_files_are_where_cmake_looks(prefix):
