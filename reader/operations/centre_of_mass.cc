@@ -27,6 +27,7 @@ Mask MomentMask(const Mask& selection, Moment moment) {
 // (moment about the middle + middle * weight) / weight: integer sums are divided once.
 ResultArray Divide(const ResultArray& moments, Moment moment, int64_t middle) {
   ResultArray result;
+  if (moments.shape.empty()) return result;  // no pass has begun
   result.shape.assign(moments.shape.begin() + 1, moments.shape.end());
   const size_t frames = moments.size() / kMomentCount;
   std::vector<double> centre(frames, std::numeric_limits<double>::quiet_NaN());
@@ -81,6 +82,7 @@ ResultArray CentreOfMassReduction::Columns() const {
 ResultArray CentreOfMassReduction::Intensity() const {
   const ResultArray& moments = moments_->result();
   ResultArray result;
+  if (moments.shape.empty()) return result;
   result.shape.assign(moments.shape.begin() + 1, moments.shape.end());
   const auto frames = static_cast<ptrdiff_t>(moments.size() / kMomentCount);
   std::visit(

@@ -9,12 +9,15 @@
 #include <pybind11/stl.h>
 
 #include <cstring>
+#include <functional>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "penstock/base/result.h"
 #include "penstock/dataset/geometry.h"
+#include "penstock/reader/reduction.h"
 #include "penstock/reader/result_array.h"
 
 namespace penstock::python {
@@ -57,10 +60,19 @@ inline SignalShape ToSignal(std::pair<int64_t, int64_t> shape) {
   return {shape.first, shape.second};
 }
 
-// A NumPy array that owns the values.
+// A NumPy array that owns the values. ValueError where there are none: before the first pass.
 inline pybind11::object ToNumpy(ResultArray array) {
+  const auto elements = std::accumulate(array.shape.begin(), array.shape.end(), int64_t{1},
+                                        std::multiplies<int64_t>());
+  if (array.size() != static_cast<size_t>(elements)) {
+    throw pybind11::value_error("there are no results before the first pass");
+  }
   return pybind11::module_::import("numpy").attr("asarray")(pybind11::cast(std::move(array)));
 }
+
+// Raises ValueError while a pass uses the reduction, but in the callback of that pass. Python's
+// lock is held.
+void CheckReadable(const Reduction& reduction);
 
 // One per file; in this order.
 void AddOperations(pybind11::module_& module);

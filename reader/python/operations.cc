@@ -67,6 +67,23 @@ std::optional<Mask> OneDense(const std::optional<MaskList>& list) {
   return dense;
 }
 
+// A property of results: an array of its own.
+template <typename Operation, typename Result>
+auto Values(Result (Operation::*get)() const) {
+  return [get](const Operation& self) {
+    CheckReadable(self);
+    return ToNumpy((self.*get)());
+  };
+}
+
+template <typename Operation>
+auto Number(int64_t (Operation::*get)() const) {
+  return [get](const Operation& self) {
+    CheckReadable(self);
+    return (self.*get)();
+  };
+}
+
 }  // namespace
 
 void AddOperations(py::module_& module) {
@@ -119,17 +136,15 @@ void AddOperations(py::module_& module) {
       .def(py::init(
           [](const MaskList& list) { return Share(MaskReduction::CreateMixed(list.masks)); }))
       .def_property_readonly("names", &MaskReduction::names)
-      .def_property_readonly("result",
-                             [](const MaskReduction& self) { return ToNumpy(self.result()); });
+      .def_property_readonly("result", Values(&MaskReduction::result));
   py::class_<SumReduction, Reduction, std::shared_ptr<SumReduction>>(
       module, "Sum", R"(The sum over all frames, pixel by pixel.
 
 result: (rows, columns), int64 and exact for integer data, otherwise float64; 0, or
 NaN in float64, where pixel_mask leaves a pixel out. frames: how many were summed.)")
       .def(py::init<>())
-      .def_property_readonly("frames", &SumReduction::frames_summed)
-      .def_property_readonly("result",
-                             [](const SumReduction& self) { return ToNumpy(self.result()); });
+      .def_property_readonly("frames", Number(&SumReduction::frames_summed))
+      .def_property_readonly("result", Values(&SumReduction::result));
   py::class_<StatisticsReduction, Reduction, std::shared_ptr<StatisticsReduction>>(
       module, "Statistics", R"(Mean and standard deviation over all frames, pixel by pixel.
 
@@ -137,60 +152,47 @@ mean, std: (rows, columns), float64, NaN without frames; std is divided by n, as
 exact sums for 8- and 16-bit data, otherwise float64 moments, merged pairwise.
 frames: how many were seen.)")
       .def(py::init<>())
-      .def_property_readonly("frames", &StatisticsReduction::frames_seen)
-      .def_property_readonly("mean",
-                             [](const StatisticsReduction& self) { return ToNumpy(self.Mean()); })
-      .def_property_readonly(
-          "std", [](const StatisticsReduction& self) { return ToNumpy(self.StandardDeviation()); });
+      .def_property_readonly("frames", Number(&StatisticsReduction::frames_seen))
+      .def_property_readonly("mean", Values(&StatisticsReduction::Mean))
+      .def_property_readonly("std", Values(&StatisticsReduction::StandardDeviation));
   py::class_<ExtremesReduction, Reduction, std::shared_ptr<ExtremesReduction>>(
       module, "Extremes", R"(The smallest and the largest value over all frames, pixel by pixel.
 
 minimum, maximum: (rows, columns), float64, NaN without frames. NaN in the data is passed over.
 frames: how many were seen.)")
       .def(py::init<>())
-      .def_property_readonly("frames", &ExtremesReduction::frames_seen)
-      .def_property_readonly("minimum",
-                             [](const ExtremesReduction& self) { return ToNumpy(self.Minimum()); })
-      .def_property_readonly("maximum",
-                             [](const ExtremesReduction& self) { return ToNumpy(self.Maximum()); });
+      .def_property_readonly("frames", Number(&ExtremesReduction::frames_seen))
+      .def_property_readonly("minimum", Values(&ExtremesReduction::Minimum))
+      .def_property_readonly("maximum", Values(&ExtremesReduction::Maximum));
   py::class_<HistogramReduction, Reduction, std::shared_ptr<HistogramReduction>>(module,
                                                                                  "_Histogram")
       .def(py::init(
           [](int64_t bins, double low, double high, const std::optional<MaskList>& region) {
             return Share(HistogramReduction::Create({bins, low, high}, OneDense(region)));
           }))
-      .def_property_readonly("edges",
-                             [](const HistogramReduction& self) { return ToNumpy(self.Edges()); })
-      .def_property_readonly(
-          "counts", [](const HistogramReduction& self) { return ToNumpy(self.BinCounts()); })
-      .def_property_readonly("below", &HistogramReduction::below)
-      .def_property_readonly("above", &HistogramReduction::above)
-      .def_property_readonly("not_numbers", &HistogramReduction::not_numbers);
+      .def_property_readonly("edges", Values(&HistogramReduction::Edges))
+      .def_property_readonly("counts", Values(&HistogramReduction::BinCounts))
+      .def_property_readonly("below", Number(&HistogramReduction::below))
+      .def_property_readonly("above", Number(&HistogramReduction::above))
+      .def_property_readonly("not_numbers", Number(&HistogramReduction::not_numbers));
   py::class_<CentreOfMassReduction, Reduction, std::shared_ptr<CentreOfMassReduction>>(
       module, "_CentreOfMass")
       .def(py::init([](const MaskList& selection) {
         return Share(CentreOfMassReduction::Create(*OneDense(selection)));
       }))
-      .def_property_readonly("rows",
-                             [](const CentreOfMassReduction& self) { return ToNumpy(self.Rows()); })
-      .def_property_readonly(
-          "columns", [](const CentreOfMassReduction& self) { return ToNumpy(self.Columns()); })
-      .def_property_readonly(
-          "intensity", [](const CentreOfMassReduction& self) { return ToNumpy(self.Intensity()); });
+      .def_property_readonly("rows", Values(&CentreOfMassReduction::Rows))
+      .def_property_readonly("columns", Values(&CentreOfMassReduction::Columns))
+      .def_property_readonly("intensity", Values(&CentreOfMassReduction::Intensity));
   py::class_<RadialReduction, Reduction, std::shared_ptr<RadialReduction>>(module, "_Radial")
       .def(py::init([](std::pair<double, double> centre, double inner, double outer, int64_t rings,
                        int64_t sectors, const std::optional<MaskList>& selection) {
         return Share(RadialReduction::Create(
             {centre.first, centre.second, inner, outer, rings, sectors}, OneDense(selection)));
       }))
-      .def_property_readonly("sums",
-                             [](const RadialReduction& self) { return ToNumpy(self.sums()); })
-      .def_property_readonly("means",
-                             [](const RadialReduction& self) { return ToNumpy(self.Means()); })
-      .def_property_readonly(
-          "pixels", [](const RadialReduction& self) { return ToNumpy(self.PixelCounts()); })
-      .def_property_readonly("radii",
-                             [](const RadialReduction& self) { return ToNumpy(self.Radii()); });
+      .def_property_readonly("sums", Values(&RadialReduction::sums))
+      .def_property_readonly("means", Values(&RadialReduction::Means))
+      .def_property_readonly("pixels", Values(&RadialReduction::PixelCounts))
+      .def_property_readonly("radii", Values(&RadialReduction::Radii));
 }
 
 }  // namespace penstock::python

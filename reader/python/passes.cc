@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <functional>
-#include <set>
+#include <map>
+#include <utility>
 
 namespace py = pybind11;
 
@@ -20,15 +21,27 @@ struct Progress {
   std::vector<uint8_t> done;
 };
 
-// Changed with Python's lock held.
-std::set<const Reduction*>& InUse() {
-  static std::set<const Reduction*> reductions;
+// By whom. Changed and read with Python's lock held.
+std::map<const Reduction*, const ReductionsInUse*>& InUse() {
+  static std::map<const Reduction*, const ReductionsInUse*> reductions;
   return reductions;
 }
 
+// Those of the pass whose callback runs on this thread.
+thread_local const ReductionsInUse* called_back_for = nullptr;
+
 }  // namespace
 
-Passes::Passes(const py::dict& wanted) : on_progress_(wanted["on_progress"]) {
+void CheckReadable(const Reduction& reduction) {
+  const auto used = InUse().find(&reduction);
+  if (used != InUse().end() && used->second != called_back_for) {
+    throw py::value_error(
+        "a pass is changing these results: read them after it, or in its on_progress");
+  }
+}
+
+Passes::Passes(const py::dict& wanted, const ReductionsInUse* reductions)
+    : reductions_(reductions), on_progress_(wanted["on_progress"]) {
   options_.threads = wanted["threads"].cast<int>();
   options_.selection = ToVector<uint8_t>(wanted["selection"]);
   if (!wanted["view"].is_none()) options_.view = wanted["view"].cast<const FrameViewOptions&>();
@@ -62,6 +75,7 @@ void Passes::TakeSignals() {
 void Passes::CallBack(const PassProgress& now) {
   const py::gil_scoped_acquire locked;
   if (raised_) return;
+  const auto* const outer = std::exchange(called_back_for, reductions_);
   try {
     const Progress progress{now.partitions_done, now.partition_count,
                             now.frames_done,     now.frame_count,
@@ -71,6 +85,7 @@ void Passes::CallBack(const PassProgress& now) {
   } catch (py::error_already_set& error) {
     Keep(error);
   }
+  called_back_for = outer;
 }
 
 // Python's lock is held, which orders the callbacks and signals.
@@ -86,7 +101,7 @@ void Passes::Rethrow() {
 ReductionsInUse::ReductionsInUse(const std::vector<std::shared_ptr<Reduction>>& reductions)
     : kept_(reductions) {
   for (const auto& reduction : kept_) {
-    if (!InUse().insert(reduction.get()).second) {
+    if (!InUse().emplace(reduction.get(), this).second) {
       for (const Reduction* const mine : all_) InUse().erase(mine);
       throw py::value_error("a reduction takes part in one pass at a time, and once");
     }

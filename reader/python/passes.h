@@ -24,6 +24,22 @@ struct Stop {
   std::stop_source source;
 };
 
+// Reductions that no other pass is using meanwhile.
+class __attribute__((visibility("hidden"))) ReductionsInUse {
+ public:
+  // Raises ValueError for one that is in use, or there twice. Python's lock is held.
+  explicit ReductionsInUse(const std::vector<std::shared_ptr<Reduction>>& reductions);
+  ~ReductionsInUse();
+  ReductionsInUse(const ReductionsInUse&) = delete;
+  ReductionsInUse& operator=(const ReductionsInUse&) = delete;
+
+  std::span<Reduction* const> all() const { return all_; }
+
+ private:
+  std::vector<std::shared_ptr<Reduction>> kept_;
+  std::vector<Reduction*> all_;
+};
+
 // One pass, or some with the same options, run without Python's lock. Not to be moved: it is
 // called back.
 class __attribute__((visibility("hidden"))) Passes {
@@ -31,7 +47,8 @@ class __attribute__((visibility("hidden"))) Passes {
   // A dict: threads, selection (a buffer of uint8, or None), view (FrameViewOptions or None),
   // fast_order, deadline in seconds (0: none), stop (Stop or None), on_progress (None, or a
   // function of the native progress that returns False to end the pass).
-  explicit Passes(const pybind11::dict& wanted);
+  // `reductions`: those that the callback may read; null: none.
+  explicit Passes(const pybind11::dict& wanted, const ReductionsInUse* reductions = nullptr);
   ~Passes();
   Passes(const Passes&) = delete;
   Passes& operator=(const Passes&) = delete;
@@ -59,27 +76,12 @@ class __attribute__((visibility("hidden"))) Passes {
   void Keep(pybind11::error_already_set& error);
   void Rethrow();
 
+  const ReductionsInUse* const reductions_;
   std::stop_source stop_;
   std::optional<std::stop_callback<std::function<void()>>> forwarded_;
   pybind11::object on_progress_;
   std::optional<pybind11::error_already_set> raised_;
   PassOptions options_;
-};
-
-// Reductions that no other pass is using meanwhile.
-class __attribute__((visibility("hidden"))) ReductionsInUse {
- public:
-  // Raises ValueError for one that is in use, or there twice. Python's lock is held.
-  explicit ReductionsInUse(const std::vector<std::shared_ptr<Reduction>>& reductions);
-  ~ReductionsInUse();
-  ReductionsInUse(const ReductionsInUse&) = delete;
-  ReductionsInUse& operator=(const ReductionsInUse&) = delete;
-
-  std::span<Reduction* const> all() const { return all_; }
-
- private:
-  std::vector<std::shared_ptr<Reduction>> kept_;
-  std::vector<Reduction*> all_;
 };
 
 pybind11::dict ToDict(const PassSummary& summary);

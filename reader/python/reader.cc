@@ -90,7 +90,7 @@ py::dict ReadInto(const Reader& reader, const py::buffer& out, const py::dict& w
 py::dict Run(const Reader& reader, const std::vector<std::shared_ptr<Reduction>>& reductions,
              const py::dict& wanted) {
   const ReductionsInUse used(reductions);
-  Passes passes(wanted);
+  Passes passes(wanted, &used);
   return ToDict(
       passes.Run([&](const PassOptions& options) { return reader.Run(used.all(), options); }));
 }

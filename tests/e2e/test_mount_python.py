@@ -29,6 +29,6 @@ def test_masks_and_arrays_through_the_mount(penstock, penstock_package, tmp_path
             np.testing.assert_array_equal(masks.result, sums)
             return done["partitions_leased"] == done["partitions"]
         assert wait_for(leased)
-        del data
+        data.close()
         p.dask_arrays._open_datasets.clear()
         assert wait_for(lambda: mount.status()["leases"] == 0)

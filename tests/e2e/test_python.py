@@ -1,5 +1,6 @@
 """The Python package against NumPy: reductions, passes and how they end."""
 
+import concurrent.futures
 import os
 import signal
 import subprocess
@@ -139,19 +140,25 @@ def test_passes_are_stopped(opened, penstock_package):
 
 
 def test_control_c_ends_a_pass(opened, penstock_package):
-    """As the terminal sends it, while the pass waits for another thread in its callback."""
+    """Python handles the signal on the main thread, which waits for the pass, while the callback goes on."""
     data, _, _ = opened
-    sent = threading.Event()
+    handled, calls, total = threading.Event(), [], penstock_package.Sum()
+
+    def handler(number, frame):
+        handled.set()
+        raise KeyboardInterrupt
 
     def interrupt(now):
-        if not sent.is_set():
-            os.kill(os.getpid(), signal.SIGINT)
-            sent.set()
-        return None
-    with pytest.raises(KeyboardInterrupt):
-        data.run(penstock_package.Sum(), on_progress=interrupt, threads=2)
-        for _ in range(1000):  # the signal is handled by now
-            pass
+        calls.append(now)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert handled.wait(60)
+    former = signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            data.run(total, on_progress=interrupt, threads=1)
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert len(calls) == 1 and 0 < total.frames < 29
 
 
 def test_threads_share_a_dataset(opened, penstock_package):
@@ -174,6 +181,35 @@ def test_threads_share_a_dataset(opened, penstock_package):
     with pytest.raises(ValueError, match="one pass at a time"):
         data.run([total, total])
     assert data.run(total, on_progress=lambda now: None if data.run(p.Sum()) else None)["complete"]
+
+
+def test_results_are_read_when_they_stand_still(opened, penstock_package):
+    p, (data, frames, good) = penstock_package, opened
+    everything = [p.Masks(np.ones(SIG)), p.Sum(), p.Statistics(), p.Extremes(), p.Radial((12, 10)), p.CentreOfMass(SIG)]
+    names = ["result", "result", "mean", "minimum", "sums", "rows"]
+    for reduction, name in zip(everything, names):
+        if name not in ("mean", "minimum"):  # these have no frames, and so no shape, before a pass
+            with pytest.raises(ValueError, match="before the first pass"):
+                getattr(reduction, name)
+    for name in ("pixels", "sums"):
+        with pytest.raises(ValueError):
+            getattr(p.Radial((12, 10)), name)
+    assert p.Sum().frames == 0 and p.Statistics().mean.size == 0
+    np.testing.assert_array_equal(p.Histogram(3, 0, 9).counts, [0, 0, 0])
+
+    read = []
+
+    def from_outside(now):
+        for reduction, name in zip(everything, names):
+            assert getattr(reduction, name).size > 0  # in the callback they may be
+            try:
+                read.append(others.submit(getattr, reduction, name).result(timeout=60))
+            except ValueError as error:
+                read.append(str(error))
+    with concurrent.futures.ThreadPoolExecutor(1) as others:
+        data.run(everything, on_progress=from_outside, threads=1)
+    assert read and all("a pass is changing these results" in str(text) for text in read)
+    np.testing.assert_allclose(everything[0].result[0][good], frames[good].sum((1, 2), dtype=np.float64), rtol=1e-6)
 
 
 def test_errors(opened, penstock_package, tmp_path):
@@ -200,6 +236,14 @@ def test_errors(opened, penstock_package, tmp_path):
         p.open(data.path, backend="telepathy")
     with pytest.raises(IndexError):
         data.run(p.Sum(), region=np.s_[9, 9])
+
+
+def test_closed_datasets(opened, penstock_package):
+    with penstock_package.open(opened[0].path) as data:
+        assert data.sum_frames().shape == SIG
+    with pytest.raises(ValueError, match="closed"):
+        data.sum_frames()
+    assert data.shape == (*SCAN, *SIG)
 
 
 def test_damage_is_an_error(penstock_package, tmp_path):

@@ -7,6 +7,7 @@ import pickle
 import distributed
 import numpy as np
 import pytest
+import scipy.sparse
 
 import synthetic
 
@@ -14,13 +15,14 @@ SHAPES = {"scan": ((5, 7), (24, 20)), "series": ((33,), (12, 16))}
 
 
 @pytest.fixture(scope="module", params=[("scan", "uint16"), ("scan", "int64"), ("scan", "complex64"),
-                                        ("series", "float32")], ids="-".join)
+                                        ("series", "float32"), ("scan", "uint16", "lz4")], ids="-".join)
 def opened(request, tmp_path_factory, penstock_package):
-    kind, dtype = request.param
+    kind, dtype, *compression = request.param
     path = tmp_path_factory.mktemp("arrays") / "scan"
     scan, sig = SHAPES[kind]
     options = dict(scan=scan, sig=sig, dtype=dtype, missing=(4,))
-    synthetic.make_dataset(path, block_bytes=14 * np.prod(sig) * np.dtype(dtype).itemsize, **options)
+    synthetic.make_dataset(path, block_bytes=14 * np.prod(sig) * np.dtype(dtype).itemsize, **options,
+                           compression=compression[0] if compression else None)
     frames = synthetic.frames(**options)
     return penstock_package.open(path), frames
 
@@ -129,8 +131,13 @@ def test_masks_with_dask(opened, penstock_package, tmp_path):
         return
     stack = np.random.default_rng(1).integers(-3, 4, (3, *data.signal_shape))
     np.save(tmp_path / "stack.npy", stack)
-    lazy = penstock_package.apply_with_dask(data.path, ["full", str(tmp_path / "stack.npy")])
-    expected = data.apply(["full", stack])
+    sparse = scipy.sparse.csr_array(stack.reshape(3, -1) * (stack.reshape(3, -1) > 2))
+    scipy.sparse.save_npz(tmp_path / "sparse.npz", sparse)
+    lazy = penstock_package.apply_with_dask(
+        data.path, ["full", str(tmp_path / "stack.npy"), str(tmp_path / "sparse.npz")])
+    (tmp_path / "stack.npy").unlink()
+    (tmp_path / "sparse.npz").unlink()
+    expected = data.apply(["full", stack, sparse])
     assert lazy.shape == expected.shape and lazy.dtype == expected.dtype
     assert lazy.npartitions == len(data.partitions())
     np.testing.assert_array_equal(lazy.compute(scheduler="threads"), expected)

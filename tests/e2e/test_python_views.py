@@ -54,6 +54,50 @@ def test_views_that_do_not_fit(opened, penstock_package):
             p.View(**arguments)
 
 
+def test_marked_pixels_and_frames_count_nowhere(opened, penstock_package, tmp_path):
+    """Whatever the view: a bin with a marked pixel is left out by every operation, and so is a lost frame."""
+    p, (data, frames, good) = penstock_package, opened
+    marked = np.zeros(SIG, bool)
+    marked[5, 7] = marked[13, 2] = marked[20, 19] = True
+    synthetic.make_dataset(tmp_path / "scan", scan=SCAN, sig=SIG, dtype=data.dtype.name, missing=(4,),
+                           marked=np.flatnonzero(marked))
+    marked_data, dark = p.open(tmp_path / "scan"), np.random.default_rng(3).integers(0, 30, SIG)
+    view = p.View(dark=dark, crop=np.s_[4:20, 2:18], bin=2)
+    fine = ~marked[4:20, 2:18].reshape(8, 2, 8, 2).any((1, 3))
+    assert fine.sum() == 62
+    seen = (frames - dark.astype(np.float64))[..., 4:20, 2:18].reshape(*SCAN, 8, 2, 8, 2).sum((3, 5))
+    used = seen[good]
+    masks, total, moments, extremes = p.Masks("gradient:2,3", (8, 8)), p.Sum(), p.Statistics(), p.Extremes()
+    histogram, radial = p.Histogram(50, -500, 4500), p.Radial((4, 4), rings=3, outer=6)
+    centre = p.CentreOfMass((8, 8))
+    summary = marked_data.run([masks, total, moments, extremes, histogram, radial, centre], view=view)
+    assert summary["frames_invalid"] == 1 and total.frames == moments.frames == 29
+    y, x = np.mgrid[:8, :8]
+    left = used * fine
+    np.testing.assert_allclose(masks.result[0][good], (left * (y - 2)).sum((1, 2)), rtol=1e-5, atol=0.05)
+    np.testing.assert_allclose(total.result[fine], used.sum(0)[fine], rtol=1e-6)
+    np.testing.assert_allclose(moments.std[fine], used.std(0)[fine], rtol=1e-6)
+    np.testing.assert_array_equal(extremes.maximum[fine], used.max(0)[fine])
+    for image in (moments.mean, moments.std, extremes.minimum):
+        assert np.isnan(image[~fine]).all()
+    np.testing.assert_array_equal(histogram.counts, np.histogram(used[:, fine], 50, (-500, 4500))[0])
+    ring = np.hypot(y - 4, x - 4) // 2
+    np.testing.assert_array_equal(radial.pixels, [(fine & (ring == r)).sum() for r in range(3)])
+    np.testing.assert_allclose(radial.sums[good][:, 1], left[:, ring == 1].sum(1), rtol=1e-5)
+    np.testing.assert_allclose(centre.columns[good], (left * x).sum((1, 2)) / left.sum((1, 2)), rtol=1e-5)
+    region = marked_data.summarize(view=view)
+    assert region["pixels"] == 62 and region["frames"] == 29 and not region["values_from_sidecar"]
+    assert region["maximum"] == used[:, fine].max()
+    # Moved about, a marked pixel counts as 0.
+    shifts = np.random.default_rng(1).integers(-2, 3, (*SCAN, 2))
+    zeroed = np.pad(np.where(marked, 0, frames.astype(np.float64)), ((0, 0), (0, 0), (2, 2), (2, 2)))
+    moved = np.zeros(SIG)
+    for r, c in zip(*np.nonzero(good)):
+        dy, dx = shifts[r, c]
+        moved += zeroed[r, c, 2 + dy:2 + dy + SIG[0], 2 + dx:2 + dx + SIG[1]]
+    np.testing.assert_allclose(marked_data.sum_frames(view=p.View(shifts=shifts)), moved, rtol=1e-6)
+
+
 def test_components_leave_out_frames_and_pixels(opened, penstock_package, tmp_path):
     p, (data, frames, good) = penstock_package, opened
     marked = (3, 77, 401)

@@ -44,17 +44,27 @@ def apply_with_dask(path, masks, view=None, chunk_frames=None, threads=1, **opti
     """Dataset.apply as a dask array (masks, scan rows, scan columns), a task per block, which reads it and
     gives back the sums alone.
 
-    masks, view: as Dataset.apply takes them; .npy files are read now. threads: of one task. The values are
+    masks, view: as Dataset.apply takes them; .npy and .npz files are read now. threads: of one task. The values are
     bit for bit those of Dataset.apply for integer data and masks, and otherwise within what Masks states.
     chunk_frames, options, errors: as for to_dask."""
     dataset = Dataset(path, **options)
     if not isinstance(masks, (list, tuple)):
         masks = [masks]
-    masks = [np.load(mask) if isinstance(mask, str) and mask.endswith(".npy") else mask for mask in masks]
+    masks = [_loaded(mask) for mask in masks]
     # No frame: what is left is the type, and whether the masks fit.
     nothing = dataset.apply(masks, view=view, region=np.zeros(dataset.scan_shape, bool))
     return _array_of_parts(path, options, chunk_frames, _apply_part, dict(masks=masks, view=view, threads=threads),
                            leading=(nothing.shape[0],), dtype=nothing.dtype, trailing=False)
+
+
+def _loaded(mask):
+    """A mask that needs no file."""
+    if not isinstance(mask, str) or not mask.endswith((".npy", ".npz")):
+        return mask
+    if mask.endswith(".npy"):
+        return np.load(mask)
+    import scipy.sparse
+    return scipy.sparse.load_npz(mask)
 
 
 def _read_part(source, region, threads):

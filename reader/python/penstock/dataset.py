@@ -51,8 +51,20 @@ class Dataset:
         self._process = os.getpid()
         self._opened = _native._Reader(os.path.abspath(self.path), **self._options)
 
+    def close(self):
+        """Gives back what a mount has lent; it cannot be read from afterwards. So does leaving `with`."""
+        self._opened = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     @property
     def _reader(self):
+        if self._opened is None:
+            raise ValueError(f"{self.path} has been closed")
         # After a fork what a mount lends, and locks that other threads held, are the parent's.
         if self._process != os.getpid():
             self._open()
