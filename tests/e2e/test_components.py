@@ -30,22 +30,22 @@ def check(found, frames, count, tolerance):
     mean = frames.mean(0)
     u, s, v = np.linalg.svd(frames - mean, full_matrices=False)
     np.testing.assert_allclose(found["mean"].ravel(), mean, rtol=1e-7)  # of float32 bins
-    np.testing.assert_allclose(found["singular_values"], s[:count], rtol=tolerance)
-    np.testing.assert_allclose(found["explained_variance"], s[:count] ** 2 / (len(frames) - 1), rtol=3 * tolerance)
-    np.testing.assert_allclose(found["explained_ratio"], s[:count] ** 2 / (s ** 2).sum(), rtol=3 * tolerance)
+    np.testing.assert_allclose(found["singular_values"], s[:count], rtol=0, atol=tolerance * s[0])
+    np.testing.assert_allclose(found["explained_variance"], found["singular_values"] ** 2 / (len(frames) - 1))
+    np.testing.assert_allclose(found["explained_ratio"], found["singular_values"] ** 2 / (s ** 2).sum(), rtol=1e-6)
     components = found["components"].reshape(count, -1)
     np.testing.assert_allclose(components @ components.T, np.eye(count), atol=1e-9)
     signs = np.sign(np.take_along_axis(v[:count], np.abs(v[:count]).argmax(1)[:, None], 1))
-    np.testing.assert_allclose(components, signs * v[:count], atol=30 * tolerance)
+    np.testing.assert_allclose(components, signs * v[:count], atol=300 * tolerance)
     loadings = found["loadings"].reshape(-1, count)
-    np.testing.assert_allclose(loadings, u[:, :count] * s[:count] * signs.T, atol=30 * tolerance * s[0])
+    np.testing.assert_allclose(loadings, u[:, :count] * s[:count] * signs.T, atol=300 * tolerance * s[0])
 
 
 def test_equals_the_svd(penstock, dataset, tmp_path):
     path, frames = dataset
     (tmp_path / "a").mkdir()
     done = penstock("pca", path, "--components", RANK, "--power-iterations", 1, "--json", "--out", f"{tmp_path}/a/")
-    check(load(tmp_path / "a"), frames, RANK, 1e-5)
+    check(load(tmp_path / "a"), frames, RANK, 1e-9)
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["command"] == "pca" and float(result["facts"]["explained"].split()[0]) > 99
 
@@ -53,7 +53,7 @@ def test_equals_the_svd(penstock, dataset, tmp_path):
 def test_two_passes_find_the_subspace(penstock, dataset, tmp_path):
     path, frames = dataset
     penstock("pca", path, "--components", RANK, "--no-pictures", "--out", f"{tmp_path}/")
-    check(load(tmp_path), frames, RANK, 1e-3)
+    check(load(tmp_path), frames, RANK, 1e-5)
 
 
 def test_the_seed_decides(penstock, dataset, tmp_path):
@@ -73,7 +73,7 @@ def test_parts_of_the_scan_and_views(penstock, dataset, tmp_path):
     found = load(tmp_path)
     assert np.isnan(found["loadings"][0]).all()
     found["loadings"] = found["loadings"][2:9]
-    check(found, part, 3, 1e-4)
+    check(found, part, 3, 1e-6)  # of float32 bins
 
 
 @pytest.mark.parametrize("options", [("--components", "0"), ("--components", "1000"), ("--region", "0:1,0:2")])

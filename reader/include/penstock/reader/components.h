@@ -61,12 +61,12 @@ struct Components {
 };
 
 // loadings * components + mean is the best approximation of its rank that the random directions
-// hold. The singular values that it has are exact to about 1e-6 of the largest one where the rest
-// of the spectrum is noise well below the last component; more oversampling or a power iteration
-// helps otherwise. Of every component the value of largest magnitude is positive. kInvalidArgument
-// where the scan has fewer frames or pixels than components; kUnsupported for pixels that are not
-// finite; errors of Reader::Run; kCancelled where the deadline comes before the end, since half a
-// pass has no components.
+// hold. Where the rest of the spectrum is noise well below the last component, the singular values
+// are within 1e-5 of the largest one, and with one power iteration within 1e-9; a spectrum that
+// falls slowly takes more oversampling or iterations. Of every component the value of largest
+// magnitude is positive. kInvalidArgument where the scan has fewer frames or pixels than
+// components; kUnsupported for pixels that are not finite; errors of Reader::Run; kCancelled where
+// the deadline comes before the end, since half a pass has no components.
 Result<Components> FindComponents(const Reader& reader, const ComponentOptions& options,
                                   const PassOptions& pass);
 
