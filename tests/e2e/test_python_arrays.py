@@ -112,6 +112,19 @@ def test_partitions_are_the_blocks(opened):
         assert (seen == 1).all()
 
 
+@pytest.mark.parametrize("count", [None, 1, 5, 9])
+def test_functions_of_ones_own(opened, count):
+    data, frames = opened
+    found = np.zeros(data.scan_shape, frames.dtype)
+    for region, part in data.chunks(count):
+        assert part.shape == found[region].shape + data.signal_shape
+        assert count is None or part.size <= count * data.signal_shape[0] * data.signal_shape[1]
+        found[region] = part[..., 3, 4] - part[..., 5, 6]
+    np.testing.assert_array_equal(found, frames[..., 3, 4] - frames[..., 5, 6])
+    for region, part in data.chunks(4):  # whoever leaves early leaves nothing behind
+        break
+
+
 @pytest.mark.parametrize("chunk_frames", [None, 10, 3, 1])
 def test_dask_arrays(opened, penstock_package, chunk_frames):
     data, frames = opened

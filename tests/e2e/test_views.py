@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 import synthetic
 
@@ -102,10 +103,14 @@ def test_every_operation_sees_the_same_frames(penstock, dataset, references, tmp
     expected = see(frames, **{name: arrays[value] if isinstance(value, str) else value
                               for name, value in options.items()})
     rows, columns = expected.shape[-2:]
-    weights = np.random.default_rng(2).integers(-3, 4, (2, rows, columns))
-    np.save(tmp_path / "weights.npy", weights)
+    random = np.random.default_rng(2)
+    weights = random.integers(-3, 4, (3, rows, columns))
+    weights[2] *= random.integers(0, 40, (rows, columns)) == 0  # few pixels, given as a sparse matrix
+    np.save(tmp_path / "weights.npy", weights[:2])
+    scipy.sparse.save_npz(tmp_path / "sparse.npz", scipy.sparse.csr_array(weights[2].reshape(1, -1)))
     low, high = -1e5, 1e5
-    penstock("apply", path, *arguments(options, folder), "--mask", tmp_path / "weights.npy", "--com", "--sum", "--std",
+    penstock("apply", path, *arguments(options, folder), "--mask", tmp_path / "weights.npy",
+             "--mask", tmp_path / "sparse.npz", "--com", "--sum", "--std",
              "--extremes", "--radial", f"{rows // 2},{columns // 2}", "--rings", 4, "--histogram", f"10,{low},{high}",
              "--no-pictures", "--out", tmp_path / "r.zarr", "--threads", 2)
     import zarr

@@ -42,6 +42,7 @@ void Print(const RegionOptions& options, const RegionStatistics& region,
     fmt::print("values from the {}", source);
     if (!options.no_histogram) fmt::print(", histogram from: {}", HistogramSource(region));
     fmt::print("; {} frames read\n", region.summary.frames);
+    if (!region.summary.complete) fmt::print("the deadline came first: the results are partial\n");
     for (const std::string& path : written) fmt::print("{}\n", path);
     return;
   }

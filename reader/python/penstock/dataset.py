@@ -1,5 +1,6 @@
 """Datasets as arrays, and passes over them."""
 
+import concurrent.futures
 import json
 import math
 import os
@@ -10,6 +11,9 @@ from . import _penstock as _native
 from . import reductions as _reductions
 from .indexing import FrameIndex
 from .views import View
+
+
+_CHUNK_BYTES = 64 << 20
 
 
 class Progress:
@@ -151,6 +155,24 @@ class Dataset:
         rows, columns, dtype = self._reader.seen(view)
         return (rows, columns), np.dtype(dtype)
 
+    def chunks(self, frames=None, view=None, threads=0):
+        """Goes over the scan: (region, frames) for each part, in scan order, while the next one is read.
+
+        frames: about so many in a part, and no more than a block has; without it about 64 MiB. region indexes
+        arrays of the scan's shape: `result[region] = function(part)`; part is (n, rows, columns), or
+        (scan rows of it, scan columns of it, rows, columns) where region is a pair of slices."""
+        if frames is None:
+            (rows, columns), dtype = self.seen(view)
+            frames = max(_CHUNK_BYTES // (rows * columns * dtype.itemsize), 1)
+        parts = self.partitions(frames)
+        with concurrent.futures.ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(self.read, parts[0], view, threads)
+            for number, region in enumerate(parts):
+                part = coming.result()
+                if number + 1 < len(parts):
+                    coming = ahead.submit(self.read, parts[number + 1], view, threads)
+                yield region, part.reshape(*_lengths(region), *part.shape[1:])
+
     # Passes.
 
     def _selection(self, region):
@@ -191,7 +213,9 @@ class Dataset:
                                                          reductions, fast_order, deadline))
 
     def apply(self, masks, view=None, **options):
-        """Sums of frame * mask: (masks, scan rows, scan columns). masks: as Masks takes them; options: of run."""
+        """Sums of frame * mask: (masks, scan rows, scan columns), as Masks has them, and takes masks.
+
+        options: of run. Where a deadline came first, frames that are not done are 0 or NaN."""
         reduction = _reductions.Masks(masks, self.seen(view)[0])
         self.run(reduction, view=view, **options)
         return reduction.result
@@ -245,6 +269,12 @@ class Dataset:
         if first % columns == 0 and last % columns == 0:
             return slice(first // columns, last // columns), slice(0, columns)
         return np.unravel_index(np.arange(first, last), self.scan_shape)
+
+
+def _lengths(region):
+    if isinstance(region[0], slice):
+        return [part.stop - part.start for part in region]
+    return region[0].shape
 
 
 def open(path, **options):
