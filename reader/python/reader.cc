@@ -115,8 +115,6 @@ void AddReader(py::module_& module) {
       .def_property_readonly("generation",
                              [](const Reader& self) { return self.dataset().generation(); })
       .def_property_readonly("state", [](const Reader& self) { return self.dataset().state(); })
-      .def_property_readonly("nexus",
-                             [](const Reader& self) { return self.dataset().nexus().dump(); })
       .def("image_key", &ImageKey)
       .def("pixel_mask", &PixelMask)
       .def("blocks", &Blocks)

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -227,6 +228,8 @@ def test_errors(opened, penstock_package, tmp_path):
     with pytest.raises(p.Error) as error:
         p.open("/nonexistent")
     assert error.value.kind == "not found" and "/nonexistent" in str(error.value)
+    again = pickle.loads(pickle.dumps(error.value))  # as from another machine
+    assert isinstance(again, p.Error) and again.kind == "not found" and str(again) == str(error.value)
     with pytest.raises(p.Error) as error:
         data.frame(0, 4)
     assert error.value.kind == "not found"

@@ -32,12 +32,20 @@ def test_what_is_there(opened):
     assert data.shape == frames.shape and data.dtype == frames.dtype and data.ndim == frames.ndim
     assert len(data) == len(frames) and data.nbytes == frames.nbytes and data.size == frames.size
     assert data.valid.shape == data.scan_shape and data.valid.sum() == data.frame_count - 1
-    assert data.pixel_mask is None and data.nexus and data.generation in repr(data.__reduce__())
+    assert data.axes == [None] * data.ndim and data.nexus["entry1"]["@NX_class"] == "NXentry"
+    assert data.state == "sealed" and data.pixel_mask is None and data.generation in repr(data.__reduce__())
     np.testing.assert_array_equal(data.frame(7), frames.reshape(-1, *data.signal_shape)[7])
     np.testing.assert_array_equal(data.frame(-1), frames.reshape(-1, *data.signal_shape)[-1])
     np.testing.assert_array_equal(np.asarray(data), frames)
     np.testing.assert_array_equal(np.sum(data, axis=0), frames.sum(axis=0))
     assert np.array(data, dtype=np.complex128).dtype == np.complex128
+
+
+def test_axes(penstock_package, tmp_path):
+    synthetic.make_dataset(tmp_path / "scan", calibrated=True)
+    rows, columns, y, x = penstock_package.open(tmp_path / "scan").axes
+    assert rows == ("axis_m", 1.0, 0.5, "nm") and columns == ("axis_k", -2.0, 0.25, "nm")
+    assert y == ("axis_j", -0.64, 0.02, "1/angstrom") and x.step == 0.01
 
 
 @pytest.mark.parametrize("key", [

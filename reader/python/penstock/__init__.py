@@ -27,10 +27,10 @@ type or shape are TypeError or ValueError.
 
 from ._penstock import Cancelled, Error, Extremes, Reduction, Statistics, Stop, Sum, __version__
 from .dask_arrays import apply_with_dask, to_dask
-from .dataset import Dataset, Progress, open
+from .dataset import Axis, Dataset, Progress, open
 from .masks import mask_stack
 from .reductions import CentreOfMass, Histogram, Masks, Radial
 from .views import View
 
-__all__ = ["Cancelled", "CentreOfMass", "Dataset", "Error", "Extremes", "Histogram", "Masks", "Progress", "Radial",
+__all__ = ["Axis", "Cancelled", "CentreOfMass", "Dataset", "Error", "Extremes", "Histogram", "Masks", "Progress", "Radial",
            "Reduction", "Statistics", "Stop", "Sum", "View", "apply_with_dask", "mask_stack", "open", "to_dask"]

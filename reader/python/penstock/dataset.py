@@ -4,6 +4,8 @@ import concurrent.futures
 import json
 import math
 import os
+import pathlib
+import typing
 
 import numpy as np
 
@@ -14,6 +16,15 @@ from .views import View
 
 
 _CHUNK_BYTES = 64 << 20
+
+
+class Axis(typing.NamedTuple):
+    """Coordinates of an axis: start + index * step, in units."""
+
+    name: str
+    start: float
+    step: float
+    units: str
 
 
 class Progress:
@@ -81,6 +92,11 @@ class Dataset:
     frame_count = property(lambda self: math.prod(self.scan_shape))
 
     @property
+    def state(self):
+        """"sealed", or "growing" while it is being written: opened anew later, it has more frames."""
+        return self._reader.state
+
+    @property
     def image_key(self):
         """Of the scan's shape, int64: 0 where a frame may be used; 1, 2: flat and dark; 3: not received."""
         return self._reader.image_key().reshape(self.scan_shape)
@@ -98,7 +114,15 @@ class Dataset:
     @property
     def nexus(self):
         """The sidecar nexus.json, as dicts and lists."""
-        return json.loads(self._reader.nexus)
+        return json.loads(pathlib.Path(self.path, "nexus.json").read_text(encoding="utf-8"))
+
+    @property
+    def axes(self):
+        """An Axis for each of `shape`, None where its coordinates are not known."""
+        known = self.nexus["entry1"]["penstock"].get("axes", {})
+        names = ("axis_m", "axis_k", "axis_j", "axis_i")[-self.ndim:]
+        return [Axis(name, known[name]["start"], known[name]["step"], known[name].get("step@units", ""))
+                if name in known else None for name in names]
 
     def __repr__(self):
         return f"<penstock.Dataset {self.path} {self.shape} {self.dtype}>"
