@@ -141,8 +141,9 @@ def test_stress_ng_looks_at_files_and_churns_the_disk_of_the_cache(penstock, mas
                     penstock("evict", point, status=None)
             for program in programs:
                 said = program.communicate()[0]
-                # 2: a stressor could not go on, here for want of room on the small disk.
-                assert program.returncode == 0 or (program is programs[1] and program.returncode == 2), said
+                # 2, 3: a stressor could not go on, here for want of room on the small disk.
+                assert program.returncode == 0 or (
+                    program is programs[1] and program.returncode in (2, 3)), said
                 assert "verification failed" not in said.lower(), said
             counters = mount.status()["counters"]
             print(f"{reads} reads in {SECONDS} s; extents not kept: {counters['uncached_extents']}")
