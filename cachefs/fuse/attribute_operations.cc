@@ -22,6 +22,8 @@ constexpr char kGenerationAttribute[] = "user.penstock.generation";
 constexpr char kBlockAttribute[] = "user.penstock.block";
 constexpr char kVerifiedAttribute[] = "user.penstock.verified-at";
 constexpr char kPinnedAttribute[] = "user.penstock.pinned";
+// All the others, a line each: they are not listed.
+constexpr char kAllAttribute[] = "user.penstock.all";
 constexpr std::string_view kUserPrefix = "user.";
 constexpr std::string_view kOurPrefix = "user.penstock.";
 // The kernel takes no longer list (XATTR_LIST_MAX).
@@ -73,6 +75,17 @@ std::string DescribeDataset(const BlockCache& cache, const DatasetView& view) {
                      : anything ? "partial"
                                 : "absent",
                      complete, view.blocks.size());
+}
+
+std::optional<std::string> Among(const std::vector<std::pair<std::string, std::string>>& attributes,
+                                 const std::string& wanted) {
+  std::string all;
+  for (const auto& [attribute, value] : attributes) {
+    if (attribute == wanted) return value;
+    all += fmt::format("{}: {}\n", attribute.substr(kOurPrefix.size()), value);
+  }
+  if (wanted != kAllAttribute || all.empty()) return std::nullopt;
+  return all;
 }
 
 Operations& Self(fuse_req_t request) {
@@ -184,13 +197,12 @@ void Operations::GetExtendedAttribute(fuse_req_t request, fuse_ino_t id, const c
                 fuse_reply_err(claimed, ErrnoOf(attributes.error(), node->path));
                 return;
               }
-              for (const auto& [attribute, value] : *attributes) {
-                if (attribute == wanted) {
-                  ReplyAttribute(claimed, value, size);
-                  return;
-                }
+              const auto value = Among(*attributes, wanted);
+              if (value) {
+                ReplyAttribute(claimed, *value, size);
+              } else {
+                fuse_reply_err(claimed, ENODATA);
               }
-              fuse_reply_err(claimed, ENODATA);
             });
 }
 
@@ -200,8 +212,9 @@ void Operations::ListExtendedAttributes(fuse_req_t request, fuse_ino_t id, size_
     fuse_reply_err(request, ESTALE);
     return;
   }
+  // Only those of the store: what copies attributes (cp --preserve=xattr, rsync -X) would have the
+  // copy say that it is a block of a cache, and fails where one changes between its two calls.
   WithStore(*services_.metadata_workers, request, [this, node, size](const Pending& pending) {
-    const auto attributes = PenstockAttributes(*node);
     const auto of_store = StoreAttributeNames(*node);
     const fuse_req_t claimed = pending->Claim();
     if (claimed == nullptr) return;
@@ -212,12 +225,6 @@ void Operations::ListExtendedAttributes(fuse_req_t request, fuse_ino_t id, size_
       return;
     }
     std::string names;
-    if (attributes.ok()) {
-      for (const auto& [attribute, value] : *attributes) {
-        names += attribute;
-        names.push_back('\0');
-      }
-    }
     for (const std::string& name : of_store.ok() ? *of_store : std::vector<std::string>()) {
       if (names.size() + name.size() + 1 > kLongestList) break;
       names += name;

@@ -1,6 +1,7 @@
 """Helpers for tests that mount: start and stop a daemon, look at its status, compare trees."""
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -90,12 +91,23 @@ def files_below(root):
                   if path.is_file())
 
 
+def penstock_attributes(path):
+    """Those that a mount gives to a path, without their prefix."""
+    try:
+        lines = os.getxattr(path, "user.penstock.all").decode().splitlines()
+    except OSError as failure:
+        if failure.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
+            raise
+        return {}
+    return dict(line.split(": ", 1) for line in lines)
+
+
 FACES = ("data.nxs", "data.npy", "data.raw", "checksums.xxh128")
 
 
 def is_face(path):
     """A file that the mount makes of the blocks; test_mount_faces.py looks at them."""
-    return path.name in FACES and "user.penstock.face" in os.listxattr(path)
+    return path.name in FACES and "face" in penstock_attributes(path)
 
 
 def assert_same_tree(store, mountpoint):

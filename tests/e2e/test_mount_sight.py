@@ -13,7 +13,7 @@ import urllib.request
 import pytest
 
 from mount_store import BLOCK, master, places, store
-from mounting import mounted, need_fuse, wait_for
+from mounting import mounted, need_fuse, penstock_attributes, wait_for
 
 need_fuse()
 
@@ -227,9 +227,8 @@ def test_attributes(penstock, master, places):
     with mounted(penstock, master, point, cache):
         generation = located(penstock, point)[0]["generation"].encode()
         block, dataset = point / BLOCK.format(2), point / "proposal/scan"
-        assert {name: os.getxattr(block, name) for name in os.listxattr(block)} == {
-            "user.penstock.state": b"absent 0/3", "user.penstock.dataset": b"proposal/scan",
-            "user.penstock.generation": generation, "user.penstock.block": b"2"}
+        assert penstock_attributes(block) == {
+            "state": "absent 0/3", "dataset": "proposal/scan", "generation": generation.decode(), "block": "2"}
         assert os.getxattr(dataset, "user.penstock.state") == b"absent 0/3"
         assert os.getxattr(dataset, "user.penstock.generation") == generation
         block.read_bytes()
