@@ -90,6 +90,8 @@ void BlockCache::CompareWithDirectory() {
 
 bool BlockCache::FindUnlistedLocked(const std::string& id) {
   if (inventory_done_ || removing_.contains(id)) return false;
+  // One that was evicted a moment ago, and is still to be removed, was no find.
+  if (std::ranges::find(doomed_, id) != doomed_.end()) return false;
   const auto bytes = directory_.AllocatedBytes(id);
   if (!bytes) return false;
   holdings_.Set(id, /*dataset=*/"", kUnknownBlock, /*extents_present=*/0, /*complete=*/false,
