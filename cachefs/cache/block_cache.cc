@@ -45,6 +45,8 @@ bool LearnChecksums(Replica& replica, const ReplicaRecord& record) {
 // part of the cache, as they cannot be evicted.
 constexpr uint64_t kMostUnfinished = uint64_t{1} << 30;
 
+constexpr std::chrono::seconds kRecentIdle{10};
+
 }  // namespace
 
 BlockCache::BlockCache(const CacheDirectory& directory, ReplicaStore& store,
@@ -56,6 +58,7 @@ BlockCache::BlockCache(const CacheDirectory& directory, ReplicaStore& store,
       deadlines_(deadlines),
       counters_(counters),
       options_(options),
+      recent_(options.recent_extents, kRecentIdle, deadlines),
       fetch_threads_(options.fetch_threads),
       fetchers_(options.fetch_threads, options.fetch_threads > 1 ? 1 : 0),
       finish_queue_(fetchers_, std::min(kMostUnfinished, options.limits.cache_bytes / 8),

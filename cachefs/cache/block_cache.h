@@ -36,6 +36,7 @@
 #include "cachefs/cache/fetch_tuner.h"
 #include "cachefs/cache/finish_queue.h"
 #include "cachefs/cache/holding_table.h"
+#include "cachefs/cache/recent_extents.h"
 #include "cachefs/cache/replica.h"
 #include "cachefs/cache/s3_fifo.h"
 #include "cachefs/cache/worker_pool.h"
@@ -91,6 +92,7 @@ class BlockCache {
     std::chrono::milliseconds upstream_timeout{30'000};
     int fetch_threads = 4;         // reads of the store at once
     int most_fetch_threads = 0;    // 0: always fetch_threads; else as many as the store is worth
+    size_t recent_extents = 0;     // in memory, of those that were fetched last
     ExtentPeers* peers = nullptr;  // asked before the store; must outlive the cache
     const CachePolicy* policy = nullptr;  // null: no pins, no quotas; must outlive the cache
     DiskHealth* health = nullptr;         // null: the disk is always well; must outlive the cache
@@ -207,11 +209,13 @@ class BlockCache {
   static void AnswerAllWaiters(Replica& replica);
 
   bool DiskUsable() const { return options_.health == nullptr || options_.health->usable(); }
-  void DiskFailed(const Error& error);
+  void DiskFailed(const Error& error);  // fill_replica.cc
 
   // read_replica.cc
   static bool AllPresent(const ReplicaPin& replica, uint64_t offset, size_t size);
   void CountHit(size_t size);
+  bool AnswerFromRecent(const ReplicaPin& replica, uint64_t offset, size_t size,
+                        const ReadCallback& callback);
   // Only what the page cache has: false where the disk would have to be waited for.
   static bool ReadFromMemory(const ReplicaPin& replica, uint64_t offset,
                              std::span<std::byte> destination);
@@ -247,6 +251,7 @@ class BlockCache {
   Status WriteExtent(const ReplicaPin& replica, int64_t extent, std::span<const std::byte> bytes);
   void AnswerWaiters(const ReplicaPin& replica, int64_t extent, const Status& status,
                      std::span<const std::byte> bytes);
+
   // check_replica.cc
   std::optional<ReplicaCheck::Damage> CheckExtent(const ReplicaPin& replica, int64_t extent,
                                                   std::span<std::byte> buffer);
@@ -255,7 +260,8 @@ class BlockCache {
   Status Quarantine(const ReplicaPin& replica);
   // The record of a replica that is not complete any more: what is present of it.
   Status WriteDownDistrust(const ReplicaPin& replica);
-  // Replica::mutex is held. True: SubmitFill must follow.
+
+  // fill_replica.cc. Replica::mutex is held. True: SubmitFill must follow.
   bool BeginFillLocked(Replica& replica,
                        WorkerPool::Priority priority = WorkerPool::Priority::kBackground) const;
   void SubmitFill(const ReplicaPin& replica);
@@ -303,6 +309,8 @@ class BlockCache {
   std::unordered_set<std::string> removing_;  // being removed from it right now
   bool inventory_done_ = false;
   std::atomic<bool> inventory_stops_{false};
+
+  RecentExtents recent_;
 
   std::mutex tuner_mutex_;
   std::optional<FetchTuner> tuner_;  // guarded by tuner_mutex_

@@ -108,6 +108,7 @@ void BlockCache::Read(const ReplicaPin& replica, uint64_t offset, size_t size,
     ReadMissing(replica, offset, size, std::move(callback));
     return;
   }
+  if (AnswerFromRecent(replica, offset, size, callback)) return;
   const std::span<std::byte> buffer = ScratchBuffer(size);
   if (ReadFromMemory(replica, offset, buffer)) {
     CountHit(size);
@@ -129,6 +130,19 @@ bool BlockCache::AllPresent(const ReplicaPin& replica, uint64_t offset, size_t s
 void BlockCache::CountHit(size_t size) {
   counters_.hit_reads++;
   counters_.hit_bytes += size;
+}
+
+bool BlockCache::AnswerFromRecent(const ReplicaPin& replica, uint64_t offset, size_t size,
+                                  const ReadCallback& callback) {
+  const uint64_t within = offset % kExtentBytes;
+  if (within + size > kExtentBytes) return false;
+  const auto number = static_cast<int64_t>(offset / kExtentBytes);
+  const bool reads_its_end = within + size == replica->source->extent_bytes(number);
+  const RecentExtents::Buffer extent = recent_.Find(replica->source->id, number, reads_its_end);
+  if (!extent) return false;
+  CountHit(size);
+  callback(std::span<const std::byte>(extent->span().subspan(within, size)));
+  return true;
 }
 
 bool BlockCache::ReadFromMemory(const ReplicaPin& replica, uint64_t offset,

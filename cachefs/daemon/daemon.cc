@@ -55,6 +55,7 @@ Daemon::Daemon(const MountOptions& options, std::shared_ptr<WatchedUpstream> wat
               .upstream_timeout = options.upstream_timeout,
               .fetch_threads = FetchThreads(options),
               .most_fetch_threads = options.fetch_threads > 0 ? 0 : kMostFetchThreads,
+              .recent_extents = options.recent_bytes / kExtentBytes,
               .peers = peers_ ? peers_->StartClient(counters_) : nullptr,
               .policy = policy_.get(),
               .health = &health_}),

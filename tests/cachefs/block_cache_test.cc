@@ -168,6 +168,22 @@ TEST_F(BlockCacheTest, WhatIsDistrustedBeforeItIsSyncedIsNotFinished) {
   ExpectRight(block, 0, 2 * kExtentBytes);
 }
 
+TEST_F(BlockCacheTest, WhatWasJustFetchedIsNotReadBackFromTheDisk) {
+  const auto block = AddBlock(0, kExtentBytes + 100);
+  Open({.recent_extents = 2});
+  ExpectRight(block, 0, 10);
+  const auto pin = cache_->Pin(block);
+  cache_->StartFill(pin);
+  while (cache_->ResidencyOf(*block).extents_present < 2) std::this_thread::yield();
+  std::filesystem::resize_file(directory_->BlockPath(block->id), 0);
+  const uint64_t hits = counters_->hit_bytes;
+  ExpectRight(block, 5, 1000);
+  ExpectRight(block, kExtentBytes - 7, 7);
+  ExpectRight(block, kExtentBytes + 3, 97);
+  EXPECT_EQ(counters_->hit_bytes - hits, 1000 + 7 + 97);
+  EXPECT_EQ(upstream_->reads(), 2);
+}
+
 TEST_F(BlockCacheTest, WhoStillWaitsWhenTheCacheEndsIsToldSo) {
   const auto block = AddBlock(0, kBlockBytes);
   upstream_->SetFault([](int) { return Fault::kStall; });

@@ -177,7 +177,8 @@ def test_whoever_has_no_key_gets_nothing(penstock, store, tmp_path):
 
 def test_wrong_bytes_of_a_node_are_refused_and_fetched_from_the_store(penstock, store, blocks,
                                                                      tmp_path):
-    with cluster(penstock, store, tmp_path, 2, *PATIENT) as nodes:
+    # (What the liar has in memory is right.)
+    with cluster(penstock, store, tmp_path, 2, *PATIENT, "--recent", "0") as nodes:
         liar, reader = nodes
         penstock("warm", liar.point / "scan")
         for replica in replicas(liar.cache):  # below its feet: it gives them as they are

@@ -40,6 +40,7 @@ struct MountArguments {
   double upstream_timeout = 30;
   double peer_timeout = 2;
   double settle_time = 10;
+  std::string recent = "64M";
   std::string scrub_rate = "50M";
   std::string scrub_every = "30d";
   bool foreground = false;
@@ -86,6 +87,7 @@ Result<cachefs::MountOptions> MakeOptions(const MountArguments& arguments) {
       std::chrono::milliseconds(static_cast<int64_t>(arguments.upstream_timeout * 1000));
   options.peers.silence =
       std::chrono::milliseconds(static_cast<int64_t>(arguments.peer_timeout * 1000));
+  PENSTOCK_ASSIGN_OR_RETURN(options.recent_bytes, ParseBytes(arguments.recent));
   PENSTOCK_ASSIGN_OR_RETURN(options.scrub.bytes_per_second, ParseBytes(arguments.scrub_rate));
   PENSTOCK_ASSIGN_OR_RETURN(options.scrub.every, ParseDuration(arguments.scrub_every));
   options.settle_time =
@@ -359,6 +361,11 @@ void AddMount(CLI::App& app, CommandContext& context) {
       ->add_option("--read-ahead", arguments->options.read_ahead_blocks,
                    "Blocks that are fetched ahead of one who reads a dataset in order; 0: none")
       ->check(CLI::Range(0, 64))
+      ->capture_default_str();
+  command
+      ->add_option("--recent", arguments->recent,
+                   "Memory for what was fetched last, such as 64M: a reader in order gets it from "
+                   "there; 0: none")
       ->capture_default_str();
   command
       ->add_option("--settle-time", arguments->settle_time,

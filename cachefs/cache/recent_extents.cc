@@ -1,0 +1,101 @@
+#include "cachefs/cache/recent_extents.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "penstock/dataset/block_layout.h"
+
+namespace penstock::cachefs {
+
+namespace {
+
+// So long an extent waits for its reader where there is no room for others.
+constexpr std::chrono::seconds kAwaited{1};
+constexpr size_t kMostSpares = 8;
+
+}  // namespace
+
+Result<RecentExtents::Buffer> RecentExtents::TakeBuffer() {
+  {
+    const std::lock_guard lock(state_->mutex);
+    // Memory that was in use already is worth more than fresh memory.
+    auto& spares = state_->spares;
+    const auto free =
+        std::ranges::find_if(spares, [](const Buffer& buffer) { return buffer.use_count() == 1; });
+    if (free != spares.end()) {
+      Buffer buffer = std::move(*free);
+      spares.erase(free);
+      return buffer;
+    }
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(AlignedBuffer buffer, AlignedBuffer::Allocate(kExtentBytes));
+  return std::make_shared<AlignedBuffer>(std::move(buffer));
+}
+
+void RecentExtents::Keep(const std::string& id, int64_t extent, Buffer buffer) {
+  const auto now = DeadlineWatch::Clock::now();
+  bool watch = false;
+  {
+    const std::lock_guard lock(state_->mutex);
+    auto& entries = state_->entries;
+    auto leaves = std::ranges::find_if(
+        entries, [&](const Entry& entry) { return entry.extent == extent && entry.id == id; });
+    if (leaves == entries.end() && entries.size() >= limit_) {
+      leaves = std::ranges::find_if(entries, [&](const Entry& entry) {
+        return entry.read_to_its_end || now - entry.kept >= kAwaited;
+      });
+    }
+    if (leaves != entries.end()) {
+      SpareLocked(*state_, std::move(leaves->buffer));
+      entries.erase(leaves);
+    }
+    if (entries.size() < limit_) {
+      entries.push_back({.id = id, .extent = extent, .buffer = std::move(buffer), .kept = now});
+    } else {
+      SpareLocked(*state_, std::move(buffer));
+    }
+    state_->last_kept = now;
+    watch = !std::exchange(state_->watched, true);
+  }
+  if (watch) Watch(state_, idle_, deadlines_);
+}
+
+RecentExtents::Buffer RecentExtents::Find(const std::string& id, int64_t extent,
+                                          bool reads_its_end) const {
+  const std::lock_guard lock(state_->mutex);
+  for (Entry& entry : state_->entries) {
+    if (entry.extent != extent || entry.id != id) continue;
+    entry.read_to_its_end = entry.read_to_its_end || reads_its_end;
+    return entry.buffer;
+  }
+  return nullptr;
+}
+
+void RecentExtents::SpareLocked(State& state, Buffer buffer) {
+  if (state.spares.size() < kMostSpares) state.spares.push_back(std::move(buffer));
+}
+
+void RecentExtents::Watch(const std::shared_ptr<State>& state, std::chrono::milliseconds idle,
+                          DeadlineWatch& deadlines) {
+  deadlines.At(DeadlineWatch::Clock::now() + idle,
+               [weak = std::weak_ptr<State>(state), idle, &deadlines] {
+                 const auto still = weak.lock();
+                 if (!still) return;
+                 std::vector<Entry> entries;  // freed without the lock
+                 std::vector<Buffer> spares;
+                 bool ends = false;
+                 {
+                   const std::lock_guard lock(still->mutex);
+                   ends = DeadlineWatch::Clock::now() - still->last_kept >= idle;
+                   if (ends) {
+                     entries.swap(still->entries);
+                     spares.swap(still->spares);
+                     still->watched = false;
+                   }
+                 }
+                 if (!ends) Watch(still, idle, deadlines);
+               });
+}
+
+}  // namespace penstock::cachefs
