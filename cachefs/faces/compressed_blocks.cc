@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "cachefs/faces/assembly.h"
 #include "penstock/dataset/compression.h"
 
 namespace penstock::cachefs {
@@ -34,29 +35,6 @@ Status Decode(const ChunkIndex& index, int64_t chunk, size_t element_bytes,
 }
 
 }  // namespace
-
-// A read of several chunks. Each part copies its bytes; the last one answers.
-struct CompressedBlocks::Assembly {
-  std::mutex mutex;
-  std::vector<std::byte> bytes;
-  size_t parts_left = 0;
-  Status failure;
-  BlockCache::ReadCallback callback;
-
-  // The caller has filled its part of `bytes`, which nobody else touches.
-  void Done(Status part) {
-    {
-      const std::lock_guard lock(mutex);
-      if (!part.ok()) failure = std::move(part);
-      if (--parts_left > 0) return;
-    }
-    if (failure.ok()) {
-      callback(std::span<const std::byte>(bytes));
-    } else {
-      callback(failure.error());
-    }
-  }
-};
 
 CompressedBlocks::CompressedBlocks(const DatasetShape& shape, const BlockGrid& grid,
                                    BlockCache& cache)
@@ -127,10 +105,8 @@ void CompressedBlocks::ReadChunks(const ReplicaPin& pin, const Index& index, uin
   const uint64_t chunk_bytes = index->chunk_bytes();
   const auto first = static_cast<int64_t>(offset / chunk_bytes);
   const auto last = static_cast<int64_t>((offset + size - 1) / chunk_bytes);
-  auto assembly = std::make_shared<Assembly>();
-  assembly->bytes.resize(size);
-  assembly->parts_left = static_cast<size_t>(last - first + 1);
-  assembly->callback = std::move(callback);
+  const auto assembly =
+      std::make_shared<Assembly>(size, static_cast<size_t>(last - first + 1), std::move(callback));
   for (int64_t number = first; number <= last; ++number) {
     if (index->is_absent(number)) {  // of lost frames: zeros
       assembly->Done({});
@@ -141,7 +117,7 @@ void CompressedBlocks::ReadChunks(const ReplicaPin& pin, const Index& index, uin
     const uint64_t to = std::min(offset + size, chunk_start + chunk_bytes);
     const auto copy = [assembly, at = from - offset, in_chunk = from - chunk_start,
                        bytes = to - from](const std::vector<std::byte>& pixels) {
-      std::memcpy(assembly->bytes.data() + at, pixels.data() + in_chunk, bytes);
+      std::memcpy(assembly->data() + at, pixels.data() + in_chunk, bytes);
       assembly->Done({});
     };
     const std::shared_ptr<Chunk> chunk = ChunkOf(pin->source->block, number);

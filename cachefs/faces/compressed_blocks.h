@@ -29,7 +29,6 @@ class CompressedBlocks : public std::enable_shared_from_this<CompressedBlocks> {
   void Read(const ReplicaPin& pin, uint64_t offset, size_t size, BlockCache::ReadCallback callback);
 
  private:
-  struct Assembly;
   // One inner chunk. Whoever comes first decodes it, the others wait.
   struct Chunk {
     int64_t block = 0;

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "cachefs/faces/assembly.h"
 #include "penstock/dataset/block_layout.h"
 
 namespace penstock::cachefs {
@@ -19,35 +20,17 @@ std::span<std::byte> HeaderBuffer(size_t size) {
   return {buffer.data(), size};
 }
 
-}  // namespace
-
-// A read of several files. Each part copies its bytes; the last one answers.
-struct OpenFace::Assembly {
-  std::mutex mutex;
-  std::vector<std::byte> bytes;
-  size_t parts_left = 0;
-  Status failure;
-  BlockCache::ReadCallback callback;
-
-  void Take(size_t at, size_t expected, const Result<std::span<const std::byte>>& part) {
-    {
-      const std::lock_guard lock(mutex);
-      if (!part.ok()) {
-        failure = part.error();
-      } else if (part->size() != expected) {
-        failure = Error::Corrupt("a block is shorter than its dataset says");
-      } else {
-        std::memcpy(bytes.data() + at, part->data(), part->size());
-      }
-      if (--parts_left > 0) return;
-    }
-    if (failure.ok()) {
-      callback(std::span<const std::byte>(bytes));
-    } else {
-      callback(failure.error());
-    }
+// The bytes of a part to where they belong.
+Status CopyPart(const Result<std::span<const std::byte>>& part, std::span<std::byte> to) {
+  if (!part.ok()) return part.error();
+  if (part->size() != to.size()) {
+    return Error::Corrupt("a block is shorter than its dataset says");
   }
-};
+  std::memcpy(to.data(), part->data(), part->size());
+  return {};
+}
+
+}  // namespace
 
 OpenFace::OpenFace(std::shared_ptr<const Face> face, std::shared_ptr<const FaceHeader> header,
                    std::shared_ptr<const DatasetView> dataset, BlockCache& cache)
@@ -85,15 +68,14 @@ void OpenFace::Read(uint64_t offset, size_t size, BlockCache::ReadCallback callb
     ReadPart(parts.front(), reading_on, std::move(callback));
     return;
   }
-  auto assembly = std::make_shared<Assembly>();
-  for (const FacePart& part : parts) assembly->bytes.resize(assembly->bytes.size() + part.bytes);
-  assembly->parts_left = parts.size();
-  assembly->callback = std::move(callback);
+  size_t total = 0;
+  for (const FacePart& part : parts) total += part.bytes;
+  const auto assembly = std::make_shared<Assembly>(total, parts.size(), std::move(callback));
   size_t at = 0;
   for (const FacePart& part : parts) {
-    ReadPart(part, reading_on, [assembly, at, expected = part.bytes](const auto& bytes) {
-      assembly->Take(at, expected, bytes);
-    });
+    const std::span<std::byte> to(assembly->data() + at, part.bytes);
+    ReadPart(part, reading_on,
+             [assembly, to](const auto& bytes) { assembly->Done(CopyPart(bytes, to)); });
     at += part.bytes;
   }
 }

@@ -40,8 +40,6 @@ class OpenFace {
   void KeepReplicas();
 
  private:
-  struct Assembly;
-
   void ReadPart(const FacePart& part, bool reading_on, BlockCache::ReadCallback callback);
   // Whether a read goes on where the latest one ended.
   bool IsReadingOn(uint64_t offset, size_t size);
