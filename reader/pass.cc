@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "penstock/reader/reader.h"
+#include "reader/device/pass_devices.h"
 #include "reader/io/frame_reader.h"
 #include "reader/partition_order.h"
 #include "reader/partition_plan.h"
@@ -111,8 +112,8 @@ class Pass {
     PENSTOCK_RETURN_IF_ERROR(Prepare());
     {
       std::vector<std::jthread> workers;
-      for (int i = 1; i < summary_.threads; ++i) workers.emplace_back([this] { Work(); });
-      Work();
+      for (int i = 1; i < summary_.threads; ++i) workers.emplace_back([this, i] { Work(i); });
+      Work(0);
     }
     if (failure_) return *std::move(failure_);
     summary_.complete = merged_ == plan_.partition_count;
@@ -133,6 +134,9 @@ class Pass {
       any_order_ = options_.fast_order || std::ranges::all_of(reductions_, &Reduction::IsOrderFree);
       order_.emplace(partitions_.size(),
                      any_order_ && read_options_.backend == Backend::kAutomatic);
+      devices_ = PassDevices::Make(plan_, reductions_, options_);
+      summary_.device_note = devices_.note();
+      summary_.threads = devices_.ThreadsBeside(summary_.threads);
       for (int i = 0; i < summary_.threads + kSpareStates; ++i) {
         States states;
         for (Reduction* const reduction : reductions_) states.push_back(reduction->MakeState());
@@ -171,12 +175,21 @@ class Pass {
     return tiles;
   }
 
-  void Work() {
+  // The first threads are those of the device.
+  void Work(int thread) {
     FrameReader frames(dataset_, read_options_, leases_, verifier_, plan_.tile_frames);
     SeenTiles seen = MakeSeenTiles();
+    std::unique_ptr<DeviceWorker> device = devices_.Take(thread);
     int64_t verified = 0;
     while (auto task = Take(frames)) {
-      const Status status = Process(frames, *task, seen);
+      task->on_device = device != nullptr;
+      Status status = Process(frames, *task, seen, device.get());
+      if (device && device->failure()) {
+        LoseDevice(*device->failure());
+        device.reset();
+        task->on_device = false;
+        status = Process(frames, *task, seen, nullptr);
+      }
       if (!status.ok()) return Fail(status.error());
       Deliver(frames, *std::move(task),
               frames.extents_verified() - std::exchange(verified, frames.extents_verified()));
@@ -191,7 +204,13 @@ class Pass {
     bool alone = false;
     // Merged after its predecessor only: in order, or because that one verifies the first extent.
     bool follows = false;
+    bool on_device = false;
   };
+
+  void LoseDevice(const Error& error) {
+    const std::lock_guard lock(mutex_);
+    summary_.device_note = "the device failed, the processors went on: " + error.ToString();
+  }
 
   // The next partition, together with states to collect it in. In order the states come first:
   // whoever has a partition has states for it, so that the one which is to be merged next always
@@ -248,7 +267,8 @@ class Pass {
     return true;
   }
 
-  Status Process(FrameReader& frames, const Task& task, SeenTiles& seen) {
+  // `device`: what does it; null: this thread.
+  Status Process(FrameReader& frames, const Task& task, SeenTiles& seen, DeviceWorker* device) {
     const PlannedPartition& planned = partitions_[task.index];
     const Partition& partition = planned.partition;
     const States& states = task.states;
@@ -259,15 +279,23 @@ class Pass {
     // come since makes no difference to what was promised by image_key.
     const bool absent = dataset_.blocks()[static_cast<size_t>(partition.block)].checksum.empty();
     if (absent && !AnyValid(partition)) return Status::Ok();
+    if (device) PENSTOCK_RETURN_IF_ERROR(device->Begin(partition));
     for (const FrameRange& range : planned.runs) {
       PENSTOCK_RETURN_IF_ERROR(frames.Start({partition.index, partition.block, range}, task.alone));
       while (true) {
         PENSTOCK_ASSIGN_OR_RETURN(const FrameRun run, frames.Next());
         if (run.frame_count == 0) break;
-        PENSTOCK_RETURN_IF_ERROR(ProcessRun(run, states, seen));
+        PENSTOCK_RETURN_IF_ERROR(device ? GiveTo(*device, run) : ProcessRun(run, states, seen));
       }
     }
-    return Status::Ok();
+    return device ? device->Finish(states) : Status::Ok();
+  }
+
+  Status GiveTo(DeviceWorker& device, const FrameRun& run) {
+    if (options_.stop.stop_requested()) {
+      return Error::Cancelled("the pass was stopped").In(dataset_.directory().string());
+    }
+    return device.Add(run, valid_.data());
   }
 
   bool AnyValid(const Partition& partition) const {
@@ -346,6 +374,7 @@ class Pass {
         ++summary_.partitions_pread;
     }
     if (frames.leased()) ++summary_.partitions_leased;
+    if (task.on_device) ++summary_.partitions_on_device;
     const size_t index = task.index;
     auto next = finished_.emplace(index, std::move(task)).first;
     while (next != finished_.end() && MayBeMerged(next->second)) {
@@ -398,6 +427,7 @@ class Pass {
   int64_t frames_wanted_ = 0;
   bool any_order_ = false;  // constant once workers run
   std::optional<PartitionOrder> order_;
+  PassDevices devices_;
   std::vector<uint8_t> valid_;  // per frame; constant during the pass
 
   std::mutex mutex_;  // everything below

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "penstock/reader/operations.h"
+#include "reader/device/device_form.h"
 
 namespace penstock {
 
@@ -110,6 +111,10 @@ void CentreOfMassReduction::Process(State& state, const Tile& tile) const {
 }
 void CentreOfMassReduction::Merge(State& state, const Partition& partition) {
   moments_->Merge(state, partition);
+}
+Result<std::unique_ptr<DeviceForm>> CentreOfMassReduction::MakeDeviceForm(
+    const DeviceContext& context) const {
+  return moments_->MakeDeviceForm(context);
 }
 
 }  // namespace penstock

@@ -9,6 +9,7 @@
 
 #include "penstock/reader/frame_view.h"
 #include "penstock/reader/operations.h"
+#include "reader/device/mask_form.h"
 #include "reader/operations/mask_engine.h"
 #include "reader/operations/sparse_mask_engine.h"
 
@@ -37,6 +38,14 @@ struct Part {
 struct Group {
   std::unique_ptr<const MaskEngine> engine;
   std::vector<Part> parts;
+};
+
+// The masks as engines take them.
+struct Stacks {
+  std::vector<Mask> dense;
+  std::vector<SparseMask> sparse;
+  std::vector<Part> parts_of_dense;
+  std::vector<Part> parts_of_sparse;
 };
 
 void KeepGoodPixels(Mask& mask, const std::vector<uint8_t>& good) {
@@ -107,10 +116,8 @@ struct MaskReduction::Impl {
   int64_t frame_count = 0;
   int64_t partition_frames = 0;
 
-  Status MakeGroups(const PassPlan& plan) {
-    std::vector<Mask> dense;
-    std::vector<SparseMask> sparse;
-    Group of_dense, of_sparse;
+  Stacks MakeStacks(const PassPlan& plan) const {
+    Stacks stacks;
     const auto fold = [&]<typename AMask>(AMask mask) {
       return plan.view == nullptr ? FrameView::Folded<AMask>{std::move(mask)}
                                   : plan.view->Fold(mask);
@@ -122,25 +129,45 @@ struct MaskReduction::Impl {
       }
       auto* const few = std::get_if<SparseMask>(&mask);
       if (few != nullptr && !IsBetterDense(*few)) {
-        AddParts(fold(std::move(*few)), k, sparse, of_sparse.parts);
+        AddParts(fold(std::move(*few)), k, stacks.sparse, stacks.parts_of_sparse);
       } else {
         Mask all = few != nullptr ? Dense(*few) : std::get<Mask>(std::move(mask));
-        AddParts(fold(std::move(all)), k, dense, of_dense.parts);
+        AddParts(fold(std::move(all)), k, stacks.dense, stacks.parts_of_dense);
       }
     }
+    return stacks;
+  }
+
+  Status MakeGroups(const PassPlan& plan) {
+    Stacks stacks = MakeStacks(plan);
     groups.clear();
     const ElementType type =
         plan.view == nullptr ? plan.shape.element_type : plan.view->stored().element_type;
-    if (!dense.empty()) {
-      PENSTOCK_ASSIGN_OR_RETURN(of_dense.engine, MaskEngine::Make(dense, type));
-      groups.push_back(std::move(of_dense));
+    if (!stacks.dense.empty()) {
+      PENSTOCK_ASSIGN_OR_RETURN(auto engine, MaskEngine::Make(stacks.dense, type));
+      groups.push_back({std::move(engine), std::move(stacks.parts_of_dense)});
     }
-    if (!sparse.empty()) {
-      PENSTOCK_ASSIGN_OR_RETURN(of_sparse.engine,
-                                MakeSparseMaskEngine(sparse, type, plan.tile_pixels));
-      groups.push_back(std::move(of_sparse));
+    if (!stacks.sparse.empty()) {
+      PENSTOCK_ASSIGN_OR_RETURN(auto engine,
+                                MakeSparseMaskEngine(stacks.sparse, type, plan.tile_pixels));
+      groups.push_back({std::move(engine), std::move(stacks.parts_of_sparse)});
     }
     return Status::Ok();
+  }
+
+  // Totals of all parts without the bias, which Add puts in.
+  void Take(MaskState& state, const FetchedTotals& fetched) const {
+    std::ranges::copy(fetched.valid, state.valid.begin());
+    const std::vector<int64_t>& bias = groups.front().engine->bias();
+    std::visit(
+        [&](const auto& sums, auto& totals) {
+          using Total = typename std::decay_t<decltype(totals)>::value_type;
+          for (size_t i = 0; i < totals.size(); ++i) {
+            totals[i] = static_cast<Total>(sums[i]) -
+                        static_cast<Total>(bias[i % groups.front().parts.size()]);
+          }
+        },
+        fetched.values, state.totals.front());
   }
 
   void MakeResult(const ScanShape& scan) {
@@ -273,6 +300,16 @@ void MaskReduction::Merge(State& state, const Partition& partition) {
     impl_->Add(impl_->groups[g], mine.totals[g], mine, static_cast<size_t>(partition.frames.first),
                frames);
   }
+}
+
+Result<std::unique_ptr<DeviceForm>> MaskReduction::MakeDeviceForm(
+    const DeviceContext& context) const {
+  const Stacks stacks = impl_->MakeStacks(context.plan);
+  if (!stacks.sparse.empty()) return std::unique_ptr<DeviceForm>();
+  return MakeMaskForm(context, stacks.dense, impl_->groups.front().engine->is_exact(),
+                      [this](State& state, const FetchedTotals& totals) {
+                        impl_->Take(static_cast<MaskState&>(state), totals);
+                      });
 }
 
 }  // namespace penstock

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "penstock/reader/radial.h"
+#include "reader/device/bin_form.h"
 #include "reader/kernels/kernels.h"
 #include "reader/kernels/scalar_kernels.h"
 
@@ -25,6 +26,8 @@ class RadialState : public Reduction::State {
  public:
   virtual void Reset() = 0;
   virtual void Add(const Tile& tile, const uint32_t* bins, int64_t pixels, int64_t offset) = 0;
+  // What a device has added up, into the empty state.
+  virtual void Take(const FetchedTotals& fetched) = 0;
 
   int64_t first_frame = 0;
   std::vector<uint8_t> valid;
@@ -38,6 +41,16 @@ class SumsOf : public RadialState {
   void Reset() override {
     std::ranges::fill(totals, Total{0});
     std::ranges::fill(valid, uint8_t{0});
+  }
+
+  void Take(const FetchedTotals& fetched) override {
+    std::ranges::copy(fetched.valid, valid.begin());
+    const auto& sums = std::get<std::span<const Total>>(fetched.values);
+    const size_t wanted = bins_ - 1;
+    for (size_t f = 0; f < fetched.valid.size(); ++f) {
+      std::copy_n(sums.begin() + static_cast<ptrdiff_t>(f * wanted), wanted,
+                  totals.begin() + static_cast<ptrdiff_t>(f * bins_));
+    }
   }
 
   std::vector<Total> totals;
@@ -309,6 +322,14 @@ void RadialReduction::Merge(State& state, const Partition& partition) {
         }
       },
       impl_->result.values);
+}
+
+Result<std::unique_ptr<DeviceForm>> RadialReduction::MakeDeviceForm(
+    const DeviceContext& context) const {
+  return MakeBinForm(context, impl_->bins, impl_->bin_count(),
+                     [](State& state, const FetchedTotals& totals) {
+                       static_cast<RadialState&>(state).Take(totals);
+                     });
 }
 
 }  // namespace penstock

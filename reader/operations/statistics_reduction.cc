@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "penstock/reader/operations.h"
+#include "reader/device/pixel_form.h"
 #include "reader/kernels/kernels.h"
 #include "reader/kernels/scalar_kernels.h"
 #include "reader/operations/frame_runs.h"
@@ -23,6 +24,8 @@ class Moments : public Reduction::State {
  public:
   virtual void Reset() = 0;
   virtual void Add(const Tile& tile) = 0;
+  // What a device has found, into the empty object.
+  virtual void Take(const FetchedMoments& moments) = 0;
   // Precondition: `other` is of the same class.
   virtual void Absorb(const Moments& other) = 0;
   virtual double MeanOf(size_t pixel) const = 0;
@@ -56,6 +59,12 @@ class ExactMoments final : public Moments {
     ForValidRuns<Pixel>(tile, tile.frame_count, [&](const auto& run) {
       kernels::AddMoments(run, sums_.data() + tile.first_pixel, squares_.data() + tile.first_pixel);
     });
+  }
+
+  void Take(const FetchedMoments& moments) override {
+    frames = moments.frames;
+    std::copy_n(moments.exact_sums.begin(), wide_sums_.size(), wide_sums_.begin());
+    std::copy_n(moments.exact_squares.begin(), wide_squares_.size(), wide_squares_.begin());
   }
 
   void Absorb(const Moments& other) override {
@@ -134,6 +143,13 @@ class ShiftedMoments final : public Moments {
                                            squares_.data() + at);
       }
     });
+  }
+
+  void Take(const FetchedMoments& moments) override {
+    frames = moments.frames;
+    std::copy_n(moments.shift.begin(), shift_.size(), shift_.begin());
+    std::copy_n(moments.sums.begin(), sums_.size(), sums_.begin());
+    std::copy_n(moments.squares.begin(), squares_.size(), squares_.begin());
   }
 
   void Absorb(const Moments& other) override {
@@ -279,6 +295,13 @@ void StatisticsReduction::Process(State& state, const Tile& tile) const {
 
 void StatisticsReduction::Merge(State& state, const Partition&) {
   impl_->merged->Absorb(static_cast<const Moments&>(state));
+}
+
+Result<std::unique_ptr<DeviceForm>> StatisticsReduction::MakeDeviceForm(
+    const DeviceContext& context) const {
+  return MakeMomentForm(context, [](State& state, const FetchedMoments& moments) {
+    static_cast<Moments&>(state).Take(moments);
+  });
 }
 
 }  // namespace penstock

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "penstock/reader/operations.h"
+#include "reader/device/pixel_form.h"
 #include "reader/kernels/kernels.h"
 #include "reader/kernels/scalar_kernels.h"
 #include "reader/operations/frame_runs.h"
@@ -21,6 +22,8 @@ class SumState : public Reduction::State {
   virtual void Reset() = 0;
   virtual void Add(const Tile& tile) = 0;
   virtual void AddTo(ResultArray& result) const = 0;
+  // What a device has added up, into the empty state.
+  virtual void Take(const FetchedSums& sums) = 0;
 
   int64_t frames = 0;
 };
@@ -54,6 +57,11 @@ class NarrowSums final : public SumState {
     for (size_t p = 0; p < sums.size(); ++p) {
       sums[p] += static_cast<int64_t>(wide_[p] + narrow_[p]);
     }
+  }
+
+  void Take(const FetchedSums& sums) override {
+    frames = sums.frames;
+    std::copy_n(sums.integers.begin(), wide_.size(), wide_.begin());
   }
 
  private:
@@ -96,6 +104,17 @@ class PlainSums final : public SumState {
     using Total = std::conditional_t<std::is_integral_v<Sum>, int64_t, double>;
     auto& totals = std::get<std::vector<Total>>(result.values);
     for (size_t p = 0; p < totals.size(); ++p) totals[p] += static_cast<Total>(sums_[p]);
+  }
+
+  void Take(const FetchedSums& sums) override {
+    frames = sums.frames;
+    for (size_t p = 0; p < sums_.size(); ++p) {
+      if constexpr (std::is_integral_v<Sum>) {
+        sums_[p] = static_cast<Sum>(sums.integers[p]);
+      } else {
+        sums_[p] = sums.doubles[p];
+      }
+    }
   }
 
  private:
@@ -191,6 +210,13 @@ void SumReduction::Merge(State& state, const Partition&) {
   mine.AddTo(impl_->result);
   if (impl_->good_pixels) impl_->ClearBadPixels();
   impl_->frames += mine.frames;
+}
+
+Result<std::unique_ptr<DeviceForm>> SumReduction::MakeDeviceForm(
+    const DeviceContext& context) const {
+  return MakeSumForm(context, [](State& state, const FetchedSums& sums) {
+    static_cast<SumState&>(state).Take(sums);
+  });
 }
 
 }  // namespace penstock

@@ -50,6 +50,7 @@ class MaskReduction final : public Reduction {
   void BeginPartition(State& state, const Partition& partition) const override;
   void Process(State& state, const Tile& tile) const override;
   void Merge(State& state, const Partition& partition) override;
+  Result<std::unique_ptr<DeviceForm>> MakeDeviceForm(const DeviceContext& context) const override;
 
  private:
   struct Impl;
@@ -73,6 +74,7 @@ class SumReduction final : public Reduction {
   void BeginPartition(State& state, const Partition& partition) const override;
   void Process(State& state, const Tile& tile) const override;
   void Merge(State& state, const Partition& partition) override;
+  Result<std::unique_ptr<DeviceForm>> MakeDeviceForm(const DeviceContext& context) const override;
 
  private:
   struct Impl;
@@ -99,6 +101,7 @@ class StatisticsReduction final : public Reduction {
   void BeginPartition(State& state, const Partition& partition) const override;
   void Process(State& state, const Tile& tile) const override;
   void Merge(State& state, const Partition& partition) override;
+  Result<std::unique_ptr<DeviceForm>> MakeDeviceForm(const DeviceContext& context) const override;
 
  private:
   struct Impl;
@@ -187,6 +190,7 @@ class CentreOfMassReduction final : public Reduction {
   void BeginPartition(State& state, const Partition& partition) const override;
   void Process(State& state, const Tile& tile) const override;
   void Merge(State& state, const Partition& partition) override;
+  Result<std::unique_ptr<DeviceForm>> MakeDeviceForm(const DeviceContext& context) const override;
 
  private:
   explicit CentreOfMassReduction(std::unique_ptr<MaskReduction> moments, SignalShape shape);

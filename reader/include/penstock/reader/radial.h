@@ -55,6 +55,7 @@ class RadialReduction final : public Reduction {
   void BeginPartition(State& state, const Partition& partition) const override;
   void Process(State& state, const Tile& tile) const override;
   void Merge(State& state, const Partition& partition) override;
+  Result<std::unique_ptr<DeviceForm>> MakeDeviceForm(const DeviceContext& context) const override;
 
  private:
   struct Impl;

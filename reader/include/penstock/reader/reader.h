@@ -16,11 +16,13 @@
 #include <optional>
 #include <span>
 #include <stop_token>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "penstock/base/result.h"
 #include "penstock/dataset/dataset.h"
+#include "penstock/reader/device.h"
 #include "penstock/reader/frame_view.h"
 #include "penstock/reader/reduction.h"
 
@@ -77,6 +79,13 @@ struct PassOptions {
   // Merge partitions as they are done also where the last digits of float results then differ from
   // run to run.
   bool fast_order = false;
+  // Takes partitions beside the processors, where all reductions have a form for it; null: none.
+  // Where their results on both are the same bit by bit (integer data with integer weights), or
+  // with fast_order, they share the pass, otherwise the device does all of it. What fails there is
+  // done by processors.
+  std::shared_ptr<Device> device = {};
+  int device_workers = 2;                        // threads that read for the device and wait for it
+  size_t device_batch_bytes = size_t{32} << 20;  // staged at a time; three times per worker
   std::stop_token stop;
   // No partition is begun after this moment: the reductions then hold a partial result.
   std::optional<std::chrono::steady_clock::time_point> deadline;
@@ -96,9 +105,11 @@ struct PassSummary {
   int64_t partitions_direct = 0;
   int64_t partitions_pread = 0;
   int64_t partitions_leased = 0;  // through a descriptor of the cache daemon
-  int64_t extents_verified = 0;   // by this pass, of 4 MiB each
-  int threads = 0;
-  bool complete = true;  // false: the deadline came first
+  int64_t partitions_on_device = 0;
+  std::string device_note;       // why the device did not do, or not all, of what it could
+  int64_t extents_verified = 0;  // by this pass, of 4 MiB each
+  int threads = 0;               // those for the device included
+  bool complete = true;          // false: the deadline came first
   double seconds = 0;
 };
 

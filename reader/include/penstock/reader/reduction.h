@@ -77,6 +77,9 @@ struct Tile {
   }
 };
 
+class DeviceForm;  // reader/device/device_form.h
+struct DeviceContext;
+
 // Life of one pass: Begin, then from several workers BeginPartition, Process, ..., Merge. What a
 // subclass offers as its result may be read after the pass, and in the pass's callbacks for the
 // frames that are done.
@@ -108,6 +111,10 @@ class Reduction {
   // Takes what the state has collected into the result. One call at a time, in order of the
   // partitions.
   virtual void Merge(State& state, const Partition& partition) = 0;
+
+  // After Begin: what fills a State on a device (penstock/reader/device.h). Null, as it is by
+  // default: only processors can.
+  virtual Result<std::unique_ptr<DeviceForm>> MakeDeviceForm(const DeviceContext& context) const;
 };
 
 }  // namespace penstock
