@@ -123,3 +123,18 @@ def test_the_field_of_centres_is_turned_and_integrated(penstock, tmp_path):
     assert np.unravel_index(potential.argmax(), scan) in [(6, 7), (13, 16)]
     penstock("com", tmp_path / "scan", "--correct", "25", "--out", tmp_path / "s")
     assert np.abs(np.load(tmp_path / "s_field_curl.npy")).max() < np.abs(np.load(tmp_path / "s_field_divergence.npy")).max() / 3
+
+
+def test_a_device_that_is_not_there(penstock, dataset, tmp_path):
+    penstock("apply", dataset, "--sum", "--out", tmp_path / "cpu.npy")
+    # Tests run without a device, and most builds have no back end for one.
+    if penstock("apply", dataset, "--sum", "--device", "cuda", "--out", tmp_path / "cuda.npy", status=None).returncode == 0:
+        pytest.skip("there is a CUDA device")
+    refused = penstock("apply", dataset, "--sum", "--device", "cuda", "--out", tmp_path / "cuda.npy", status=None)
+    assert refused.returncode == 1
+    assert "back end for CUDA" in refused.stderr or "no CUDA device" in refused.stderr
+    assert not (tmp_path / "cuda.npy").exists()
+    penstock("apply", dataset, "--sum", "--device", "auto", "--out", tmp_path / "auto.npy")
+    assert (tmp_path / "auto.npy").read_bytes() == (tmp_path / "cpu.npy").read_bytes()
+    wrong = penstock("apply", dataset, "--sum", "--device", "gpu", "--out", tmp_path / "w.npy", status=None)
+    assert wrong.returncode != 0 and "auto, cpu or cuda" in wrong.stderr

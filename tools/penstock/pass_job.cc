@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "penstock/reader/device.h"
 #include "penstock/reader/region.h"
 #include "tools/penstock/progress_display.h"
 #include "tools/penstock/quantities.h"
@@ -47,6 +48,17 @@ Result<FrameViewOptions> LoadView(const PassJobOptions& options, const Reader& r
   return view;
 }
 
+// Null for processors alone.
+Result<std::shared_ptr<Device>> ChooseDevice(const std::string& text) {
+  if (text == "cpu") return std::shared_ptr<Device>();
+  if (text == "cuda") return OpenCudaDevice();
+  if (text != "auto") {
+    return Error::InvalidArgument("unknown device").Expected("auto, cpu or cuda").Found(text);
+  }
+  auto device = OpenCudaDevice();
+  return device.ok() ? *std::move(device) : std::shared_ptr<Device>();
+}
+
 }  // namespace
 
 bool NamesArrayFile(const std::string& text) {
@@ -65,6 +77,10 @@ void AddPassOptions(CLI::App& command, PassJobOptions& options, bool out_is_requ
   command.add_option("--threads", options.threads, "workers; default: one per processor")
       ->check(CLI::Range(1, 1024));
   command.add_option("--backend", options.backend, "automatic, mmap, direct or pread");
+  command
+      .add_option("--device", options.device,
+                  "cpu, cuda: a CUDA device takes part, or auto: if there is one")
+      ->capture_default_str();
   command.add_flag("--no-verify", options.no_verify,
                    "don't hold the blocks against their checksums");
   command.add_option("--region", options.region,
@@ -123,6 +139,7 @@ Result<PassJob> PassJob::Open(const PassJobOptions& options, std::stop_token sto
   read_options.use_pixel_mask = !options.all_pixels;
   PENSTOCK_ASSIGN_OR_RETURN(Reader reader, Reader::Open(options.dataset, read_options));
   PassOptions& pass = state->pass;
+  PENSTOCK_ASSIGN_OR_RETURN(pass.device, ChooseDevice(options.device));
   if (!options.region.empty()) {
     PENSTOCK_ASSIGN_OR_RETURN(pass.selection, ParseRegion(options.region, reader.shape().scan));
   }
@@ -181,6 +198,7 @@ Result<Provenance> PassJob::MakeProvenance(nlohmann::ordered_json parameters) co
   if (options.bin != 1) parameters["bin"] = options.bin;
   if (options.all_pixels) parameters["all_pixels"] = true;
   if (options.fast_order) parameters["fast_order"] = true;
+  if (state_->pass.device) parameters["device"] = NameOf(*state_->pass.device);
   provenance.parameters = std::move(parameters);
   return provenance;
 }
@@ -205,9 +223,11 @@ void PassJob::PrintSummary(const std::string& command, const PassSummary& summar
           {"mapped", summary.partitions_mapped},
           {"direct", summary.partitions_direct},
           {"pread", summary.partitions_pread},
-          {"leased", summary.partitions_leased}}},
+          {"leased", summary.partitions_leased},
+          {"on_device", summary.partitions_on_device}}},
         {"extents_verified", summary.extents_verified},
         {"outputs", written}};
+    if (!summary.device_note.empty()) line["device_note"] = summary.device_note;
     for (const auto& [name, value] : facts) line["facts"][name] = value;
     std::puts(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return;
@@ -220,6 +240,11 @@ void PassJob::PrintSummary(const std::string& command, const PassSummary& summar
                summary.frames_invalid);
   }
   if (!summary.complete) fmt::print("the deadline came first: the results are partial\n");
+  if (summary.partitions_on_device > 0) {
+    fmt::print("{} of {} partitions were done on {}\n", summary.partitions_on_device,
+               summary.partitions, NameOf(*state_->pass.device));
+  }
+  if (!summary.device_note.empty()) fmt::print("{}\n", summary.device_note);
   for (const auto& [name, value] : facts) fmt::print("{}: {}\n", name, value);
   for (const std::string& path : written) fmt::print("{}\n", path);
 }

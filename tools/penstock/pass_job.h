@@ -31,6 +31,7 @@ struct PassJobOptions {
   std::string out;  // as ResultOutputs::Prepare takes it
   int threads = 0;
   std::string backend = "automatic";
+  std::string device = "cpu";  // auto, cpu or cuda
   bool no_verify = false;
   bool json = false;
   bool no_pictures = false;
