@@ -50,19 +50,33 @@ HWY_INLINE void TransposeBlocks(D d, V* row) {
   row[3] = hn::BitCast(d, hn::InterleaveUpper(d_wide, high01, high23));
 }
 
+// As many pixels as fit into each lane: transposing is what takes the time, and does not mind.
 template <typename Pixel, class D>
 HWY_INLINE hn::Vec<D> LoadPixels(D d, const Pixel* from) {
-  if constexpr (std::is_same_v<Pixel, hn::TFromD<D> >) {
-    return hn::LoadU(d, from);
-  } else {
-    const hn::Rebind<Pixel, D> d_pixel;
-    return hn::PromoteTo(d, hn::LoadU(d_pixel, from));
-  }
+  return hn::BitCast(d, hn::LoadU(hn::Repartition<Pixel, D>(), from));
 }
 
 template <class D, typename Narrow>
 HWY_INLINE void AddAt(D d, hn::Vec<D> column, Narrow* at) {
   hn::StoreU(hn::Add(hn::LoadU(d, at), column), d, at);
+}
+
+// The pixels of each lane, the lowest first, to their bins; every other one to the other table.
+template <typename Pixel, class D, typename Narrow>
+HWY_INLINE void AddLanes(D d, hn::Vec<D> column, const uint32_t* bins, Narrow* one, Narrow* other) {
+  constexpr size_t kPacked = sizeof(Narrow) / sizeof(Pixel);
+  if constexpr (kPacked == 1) {
+    AddAt(d, column, one + bins[0] * kBinFrames);
+  } else {
+    constexpr int kBits = 8 * sizeof(Pixel);
+    const auto low = hn::Set(d, (Narrow{1} << kBits) - 1);
+    AddAt(d, hn::And(column, low), one + bins[0] * kBinFrames);
+    if constexpr (kPacked == 4) {
+      AddAt(d, hn::And(hn::ShiftRight<kBits>(column), low), other + bins[1] * kBinFrames);
+      AddAt(d, hn::And(hn::ShiftRight<2 * kBits>(column), low), one + bins[2] * kBinFrames);
+    }
+    AddAt(d, hn::ShiftRight<32 - kBits>(column), other + bins[kPacked - 1] * kBinFrames);
+  }
 }
 
 constexpr size_t kAheadBytes = 512;
@@ -77,8 +91,9 @@ HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixel
   Narrow* const even = table.sums;
   Narrow* const odd = table.sums + table.bins * kBinFrames;
   std::fill_n(even, 2 * table.bins * kBinFrames, Narrow{0});
+  constexpr size_t kPacked = sizeof(Narrow) / sizeof(Pixel);
   size_t p = 0;
-  for (; p + kLanes <= pixels; p += kLanes) {
+  for (; p + kLanes * kPacked <= pixels; p += kLanes * kPacked) {
     // With 4 lanes the frames come in two halves.
     for (size_t half = 0; half < kBinFrames; half += kLanes) {
       hn::Vec<decltype(d)> row[kLanes];
@@ -92,13 +107,15 @@ HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixel
       for (size_t f = 0; f < kLanes; f += 4) TransposeBlocks(d, row + f);
       PENSTOCK_UNROLL
       for (size_t j = 0; j < 4; ++j) {
-        Narrow* const sums = (j % 2 == 0 ? even : odd) + half;
+        Narrow* const one = (j % 2 == 0 ? even : odd) + half;
+        Narrow* const other = (j % 2 == 0 ? odd : even) + half;
+        const uint32_t* const at = bins + p + j * kPacked;
         if constexpr (kLanes == 4) {
-          AddAt(d, row[j], sums + bins[p + j] * kBinFrames);
+          AddLanes<Pixel>(d, row[j], at, one, other);
         } else {
-          AddAt(d, hn::ConcatLowerLower(d, row[4 + j], row[j]), sums + bins[p + j] * kBinFrames);
-          AddAt(d, hn::ConcatUpperUpper(d, row[4 + j], row[j]),
-                sums + bins[p + 4 + j] * kBinFrames);
+          AddLanes<Pixel>(d, hn::ConcatLowerLower(d, row[4 + j], row[j]), at, one, other);
+          AddLanes<Pixel>(d, hn::ConcatUpperUpper(d, row[4 + j], row[j]), at + 4 * kPacked, one,
+                          other);
         }
       }
     }

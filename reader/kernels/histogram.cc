@@ -38,7 +38,12 @@ void CountF32(const float* pixels, size_t count, const UniformBins& bins, uint32
 namespace hn = hwy::HWY_NAMESPACE;
 
 inline constexpr size_t kChunk = 2048;      // pixels; at most 255 vectors, in the L1 cache
-inline constexpr unsigned kFewValues = 16;  // up to here vectors win
+inline constexpr unsigned kFewValues = 32;  // up to here vectors win
+// Neighbours often have one value: the additions go to tables of their own in turn, and do not wait
+// for one another. Emptying and adding up the tables has to pay.
+inline constexpr size_t kTables = 4;
+inline constexpr size_t kLargestSpread = 1024;  // values; 16 KiB, half of the L1 cache
+inline constexpr size_t kSpreadChunk = 16384;   // pixels
 
 // counts[v] += how often v occurs in the chunk, for first <= v <= last. `count` is a multiple of
 // the vector's length.
@@ -77,6 +82,48 @@ HWY_INLINE std::pair<Pixel, Pixel> RangeOf(const Pixel* chunk, size_t count) {
   return {*std::min_element(lows, lows + lanes), *std::max_element(highs, highs + lanes)};
 }
 
+// counts[v] += how often v occurs, for low <= v <= high.
+void CountSpread(const uint16_t* pixels, size_t count, uint16_t low, uint16_t high,
+                 uint32_t* counts) {
+  std::array<uint32_t, kTables * kLargestSpread> storage;
+  const size_t table = static_cast<size_t>(high - low) + 1;
+  std::fill_n(storage.begin(), kTables * table, 0u);
+  uint32_t* const tables[kTables] = {&storage[0], &storage[table], &storage[2 * table],
+                                     &storage[3 * table]};
+  size_t p = 0;
+  for (; p + kTables <= count; p += kTables) {
+    for (size_t t = 0; t < kTables; ++t) ++tables[t][pixels[p + t] - low];
+  }
+  for (; p < count; ++p) ++tables[0][pixels[p] - low];
+  for (size_t v = 0; v < table; ++v) {
+    counts[low + v] += tables[0][v] + tables[1][v] + tables[2][v] + tables[3][v];
+  }
+}
+
+// Pixels of chunks with more than a few values, until they are worth counting together.
+struct ManyValues {
+  const uint16_t* pixels = nullptr;
+  size_t count = 0;
+  uint16_t low = 0;
+  uint16_t high = 0;
+
+  void CountInto(uint32_t* counts) {
+    const size_t values = static_cast<size_t>(high - low) + 1;
+    if (values <= kLargestSpread && count >= 2 * values) {
+      CountSpread(pixels, count, low, high, counts);
+    } else {
+      scalar::CountValues(pixels, count, counts);
+    }
+    count = 0;
+  }
+  void Add(const uint16_t* chunk, size_t length, uint16_t chunk_low, uint16_t chunk_high) {
+    pixels = count == 0 ? chunk : pixels;
+    low = count == 0 ? chunk_low : std::min(low, chunk_low);
+    high = count == 0 ? chunk_high : std::max(high, chunk_high);
+    count += length;
+  }
+};
+
 void CountU8(const uint8_t* pixels, size_t count, uint32_t* counts) {
   const hn::ScalableTag<uint8_t> d;
   const size_t lanes = hn::Lanes(d);
@@ -101,11 +148,13 @@ void CountU16(const uint16_t* pixels, size_t count, uint32_t* counts) {
   const size_t lanes = hn::Lanes(d);
   const size_t step = hn::Lanes(d_bytes);  // two vectors make one of bytes
   HWY_ALIGN uint8_t bytes[kChunk];
+  ManyValues many;
   size_t p = 0;
   while (count - p >= step) {
     const size_t chunk = std::min(kChunk, (count - p) / step * step);
     const auto [low, high] = RangeOf(pixels + p, chunk);
     if (high - low < static_cast<int>(kFewValues)) {
+      many.CountInto(counts);
       const auto base = hn::Set(d, low);
       for (size_t i = 0; i < chunk; i += lanes) {
         const auto offset = hn::Sub(hn::LoadU(d, pixels + p + i), base);
@@ -114,10 +163,12 @@ void CountU16(const uint16_t* pixels, size_t count, uint32_t* counts) {
       }
       CountFewValues(bytes, chunk, 0, static_cast<unsigned>(high - low), counts + low);
     } else {
-      scalar::CountValues(pixels + p, chunk, counts);
+      many.Add(pixels + p, chunk, low, high);
+      if (many.count >= kSpreadChunk) many.CountInto(counts);
     }
     p += chunk;
   }
+  many.CountInto(counts);
   scalar::CountValues(pixels + p, count - p, counts);
 }
 
@@ -134,8 +185,6 @@ void CountF32(const float* pixels, size_t count, const UniformBins& bins, uint32
       d, 4.8e-7f * static_cast<float>(bins.count) + 1.2e-7f * std::abs(bins.low) * bins.scale);
   const auto one = hn::Set(d, 1.0f);
   HWY_ALIGN int32_t index[hn::MaxLanes(d)];
-  // Neighbours often fall into one bin: the additions go to tables of their own in turn.
-  constexpr size_t kTables = 4;
   constexpr size_t kLargestTable = 4096;
   const size_t table = bins.count + 3;
   std::array<uint32_t, kTables * kLargestTable> storage;

@@ -245,14 +245,19 @@ TEST_P(KernelTest, ExtremesAreExact) {
 
 TEST_P(KernelTest, CountsAreExact) {
   for (const size_t pixels : {0, 1, 31, 64, 2047, 2048, 5000, 70001}) {
-    for (const int highest : {3, 15, 16, 17, 255}) {
+    for (const int highest : {3, 15, 16, 17, 31, 32, 255, 1000, 1023, 1024, 5000}) {
       const auto check = [&](const auto& data, size_t values) {
         std::vector<uint32_t> counts(values, 7), expected(values, 7);
         CountValues(data.data(), pixels, counts.data());
         scalar::CountValues(data.data(), pixels, expected.data());
         EXPECT_EQ(counts, expected);
       };
-      check(RandomIntegers<uint8_t>(pixels, 0, static_cast<uint8_t>(highest), 41), 256);
+      check(RandomIntegers<uint8_t>(pixels, 0, static_cast<uint8_t>(std::min(highest, 255)), 41),
+            256);
+      // Stretches of few and of many values in turn.
+      auto mixed = RandomIntegers<uint16_t>(pixels, 0, static_cast<uint16_t>(highest), 45);
+      for (size_t p = 0; p < pixels; ++p) mixed[p] = p / 3000 % 2 == 0 ? mixed[p] : 100 + p % 5;
+      check(mixed, 65536);
       const auto base = static_cast<uint16_t>(65535 - highest);
       check(RandomIntegers<uint16_t>(pixels, base, 65535, 42), 65536);
       check(RandomIntegers<uint16_t>(pixels, 250, static_cast<uint16_t>(250 + highest), 43), 65536);
