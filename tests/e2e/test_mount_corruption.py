@@ -85,6 +85,8 @@ def test_damaged_state(penstock, tmp_path):
                 paths = sorted(cache.glob(row.file))
             if not row.file.startswith("policy"):
                 paths = paths[-1:]
+            if row.damage.startswith("flip") and not all(path.stat().st_size for path in paths):
+                continue  # a log in which nothing is yet
             kept = {path: path.read_bytes() for path in paths if path.is_file()}
             for path in paths:
                 if path.is_dir():
