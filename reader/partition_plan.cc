@@ -23,13 +23,13 @@ std::vector<FrameRange> SelectedRuns(FrameRange frames, std::span<const uint8_t>
 
 }  // namespace
 
-std::vector<PlannedPartition> PlanPartitions(const Dataset& dataset, int64_t frames_each,
+std::vector<PlannedPartition> PlanPartitions(std::span<const FrameRange> blocks,
+                                             int64_t frames_each,
                                              std::span<const uint8_t> selection, int64_t bridged) {
   std::vector<PlannedPartition> planned;
-  for (size_t b = 0; b < dataset.blocks().size(); ++b) {
-    const BlockRegion& region = dataset.blocks()[b].region;
-    const int64_t end = region.first_frame + region.frame_count();
-    for (int64_t frame = region.first_frame; frame < end; frame += frames_each) {
+  for (size_t b = 0; b < blocks.size(); ++b) {
+    const int64_t end = blocks[b].last;
+    for (int64_t frame = blocks[b].first; frame < end; frame += frames_each) {
       PlannedPartition next;
       next.partition = {static_cast<int64_t>(planned.size()),
                         static_cast<int64_t>(b),

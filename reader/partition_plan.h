@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "penstock/dataset/dataset.h"
+#include "penstock/dataset/block_layout.h"
 #include "penstock/reader/reduction.h"
 
 namespace penstock {
@@ -19,10 +19,12 @@ struct PlannedPartition {
   int64_t selected = 0;          // frames
 };
 
-// Runs of `frames_each` frames of one block. `selection`: one per frame, 0: not wanted; empty: all
-// are. Partitions without a wanted frame are left out. Runs that are at most `bridged` frames apart
-// become one: reading a little more is quicker than another request.
-std::vector<PlannedPartition> PlanPartitions(const Dataset& dataset, int64_t frames_each,
+// Runs of `frames_each` frames of one of the blocks, which follow one another. `selection`: one per
+// frame, 0: not wanted; empty: all are. Partitions without a wanted frame are left out. Runs that
+// are at most `bridged` frames apart become one: reading a little more is quicker than another
+// request.
+std::vector<PlannedPartition> PlanPartitions(std::span<const FrameRange> blocks,
+                                             int64_t frames_each,
                                              std::span<const uint8_t> selection, int64_t bridged);
 
 }  // namespace penstock

@@ -1,4 +1,5 @@
-// One pass over a dataset: partitions to workers, tiles to reductions, merges in order.
+// One pass over a dataset, or over the frames of a provider: partitions to workers, tiles to
+// reductions, merges in order.
 
 #include <fmt/format.h>
 #include <sched.h>
@@ -6,16 +7,23 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <new>
+#include <numeric>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 
+#include "penstock/reader/frame_provider.h"
 #include "penstock/reader/reader.h"
 #include "reader/device/pass_devices.h"
 #include "reader/io/frame_reader.h"
+#include "reader/io/provided_frames.h"
+#include "reader/numa.h"
 #include "reader/partition_order.h"
 #include "reader/partition_plan.h"
 #include "reader/reader_state.h"
@@ -45,21 +53,41 @@ int UsableProcessors() {
   return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1u));
 }
 
-// `stored` decides how many frames go together, `shape` how many pixels.
-PassPlan MakePlan(const DatasetShape& stored, const DatasetShape& shape,
-                  const PassOptions& options) {
+// What a pass goes over.
+struct PassInput {
+  DatasetShape shape;
+  std::string name{};                // for errors
+  std::vector<FrameRange> blocks{};  // that no partition reaches beyond
+  std::span<const int32_t> image_key{};
+  std::shared_ptr<const std::vector<uint8_t>> good_pixels{};
+  bool nearest_first = false;  // where the order makes no difference
+  // What suits whoever gives the frames; 0: any.
+  int64_t tile_frames = 0;
+  int64_t tile_pixels = 0;
+  int64_t pixel_unit = 0;
+  // Whether the block may not be there: then nothing of it is read where no frame is valid.
+  std::function<bool(int64_t block)> may_be_absent{};
+  // `whole`: somebody wants whole frames.
+  std::function<std::unique_ptr<PartitionReader>(const PassPlan&, bool whole)> make_reader{};
+};
+
+// The input decides how many frames go together, `shape` how many pixels.
+PassPlan MakePlan(const PassInput& input, const DatasetShape& shape, const PassOptions& options) {
   PassPlan plan;
   plan.shape = shape;
   const auto tile_bytes = static_cast<int64_t>(std::max<size_t>(options.tile_bytes, 4096));
-  const auto frame_bytes = static_cast<int64_t>(stored.frame_bytes());
+  const auto frame_bytes = static_cast<int64_t>(input.shape.frame_bytes());
   const auto element_bytes = static_cast<int64_t>(ElementSize(shape.element_type));
   const int64_t wanted = options.tile_frames > 0     ? options.tile_frames
+                         : input.tile_frames > 0     ? input.tile_frames
                          : frame_bytes < kLargeFrame ? kTileFrames
                                                      : kTileFramesOfLargeFrames;
   plan.tile_frames =
       std::clamp(std::max(wanted, tile_bytes / frame_bytes), int64_t{1}, kMaximumTileFrames);
-  const int64_t pixels = tile_bytes / plan.tile_frames / element_bytes;
-  plan.tile_pixels = std::max(pixels / kTilePixelUnit, int64_t{1}) * kTilePixelUnit;
+  int64_t pixels = tile_bytes / plan.tile_frames / element_bytes;
+  if (input.tile_pixels > 0) pixels = std::min(pixels, input.tile_pixels);
+  const int64_t unit = std::lcm(kTilePixelUnit, std::max<int64_t>(input.pixel_unit, 1));
+  plan.tile_pixels = std::max(pixels / unit, int64_t{1}) * unit;
   if (plan.tile_pixels >= shape.signal.pixel_count()) {
     plan.tile_pixels =
         (shape.signal.pixel_count() + kTilePixelUnit - 1) / kTilePixelUnit * kTilePixelUnit;
@@ -71,33 +99,28 @@ PassPlan MakePlan(const DatasetShape& stored, const DatasetShape& shape,
 
 class Pass {
  public:
-  Pass(const Dataset& dataset, const std::vector<int32_t>& image_key,
-       const ReadOptions& read_options, LeaseClient* leases, ExtentVerifier* verifier,
-       std::shared_ptr<const std::vector<uint8_t>> good_pixels,
-       std::shared_ptr<const FrameView> view, std::span<Reduction* const> reductions,
-       const PassOptions& options)
-      : dataset_(dataset),
-        read_options_(read_options),
-        leases_(leases),
-        verifier_(verifier),
+  // `view`: null where frames are seen as they are stored.
+  Pass(const PassInput& input, std::shared_ptr<const FrameView> view,
+       std::span<Reduction* const> reductions, const PassOptions& options)
+      : input_(input),
         view_(std::move(view)),
         reductions_(reductions),
         options_(options),
-        plan_(MakePlan(dataset.shape(), dataset.shape(), options)),
-        seen_plan_(MakePlan(dataset.shape(), view_ ? view_->seen() : dataset.shape(), options)),
+        plan_(MakePlan(input, input.shape, options)),
+        seen_plan_(MakePlan(input, view_ ? view_->seen() : input.shape, options)),
         partitions_(
-            PlanPartitions(dataset, plan_.partition_frames, options.selection,
-                           kBridgedBytes / static_cast<int64_t>(dataset.shape().frame_bytes()))) {
+            PlanPartitions(input.blocks, plan_.partition_frames, options.selection,
+                           kBridgedBytes / static_cast<int64_t>(input.shape.frame_bytes()))) {
     plan_.partition_count = static_cast<int64_t>(partitions_.size());
-    plan_.good_pixels = std::move(good_pixels);
+    plan_.good_pixels = input.good_pixels;
     seen_plan_.partition_count = plan_.partition_count;
     if (view_) seen_plan_.good_pixels = view_->good_pixels();
     for (size_t i = 0; i < reductions.size(); ++i) {
       const bool folds = view_ == nullptr || reductions[i]->FoldsView(*view_);
       (folds ? of_stored_ : of_seen_).push_back(i);
     }
-    valid_.reserve(image_key.size());
-    for (const int32_t key : image_key) valid_.push_back(key == 0 ? 1 : 0);
+    valid_.reserve(input.image_key.size());
+    for (const int32_t key : input.image_key) valid_.push_back(key == 0 ? 1 : 0);
     for (size_t frame = 0; frame < options.selection.size(); ++frame) {
       if (options.selection[frame] == 0) valid_[frame] = 0;
     }
@@ -110,10 +133,13 @@ class Pass {
     summary_.threads =
         static_cast<int>(std::clamp<int64_t>(plan_.partition_count, 1, std::min(wanted, 1024)));
     PENSTOCK_RETURN_IF_ERROR(Prepare());
+    if (options_.bind_to_nodes) ChooseNodes();
     {
       std::vector<std::jthread> workers;
-      for (int i = 1; i < summary_.threads; ++i) workers.emplace_back([this, i] { Work(i); });
-      Work(0);
+      for (int i = 1; i < summary_.threads; ++i) {
+        workers.emplace_back([this, i] { BindAndWork(i); });
+      }
+      BindAndWork(0);
     }
     if (failure_) return *std::move(failure_);
     summary_.complete = merged_ == plan_.partition_count;
@@ -132,8 +158,7 @@ class Pass {
         PENSTOCK_RETURN_IF_ERROR(reductions_[i]->Begin(seen_plan_));
       }
       any_order_ = options_.fast_order || std::ranges::all_of(reductions_, &Reduction::IsOrderFree);
-      order_.emplace(partitions_.size(),
-                     any_order_ && read_options_.backend == Backend::kAutomatic);
+      order_.emplace(partitions_.size(), any_order_ && input_.nearest_first);
       devices_ = PassDevices::Make(plan_, reductions_, options_);
       summary_.device_note = devices_.note();
       summary_.threads = devices_.ThreadsBeside(summary_.threads);
@@ -146,7 +171,7 @@ class Pass {
       phases_.assign(partitions_.size(), Phase::kWaiting);
     } catch (const std::bad_alloc&) {
       return Error::Unsupported("not enough memory for the results of this pass")
-          .In(dataset_.directory().string())
+          .In(input_.name)
           .Advice("use fewer threads, fewer masks, or a machine with more memory");
     }
     return Status::Ok();
@@ -175,24 +200,40 @@ class Pass {
     return tiles;
   }
 
+  void ChooseNodes() {
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    nodes_ = UsableNodes(allowed);
+    node_of_worker_ = SpreadOverNodes(nodes_, summary_.threads);
+  }
+
+  void BindAndWork(int thread) {
+    std::optional<NodeBinding> binding;
+    if (!node_of_worker_.empty()) {
+      binding.emplace(nodes_[node_of_worker_[static_cast<size_t>(thread)]]);
+    }
+    Work(thread);
+  }
+
   // The first threads are those of the device.
   void Work(int thread) {
-    FrameReader frames(dataset_, read_options_, leases_, verifier_, plan_.tile_frames);
     SeenTiles seen = MakeSeenTiles();
     std::unique_ptr<DeviceWorker> device = devices_.Take(thread);
     int64_t verified = 0;
-    while (auto task = Take(frames)) {
+    const std::unique_ptr<PartitionReader> frames =
+        input_.make_reader(plan_, /*whole=*/device != nullptr || !of_seen_.empty());
+    while (auto task = Take(*frames)) {
       task->on_device = device != nullptr;
-      Status status = Process(frames, *task, seen, device.get());
+      Status status = Process(*frames, *task, seen, device.get());
       if (device && device->failure()) {
         LoseDevice(*device->failure());
         device.reset();
         task->on_device = false;
-        status = Process(frames, *task, seen, nullptr);
+        status = Process(*frames, *task, seen, nullptr);
       }
       if (!status.ok()) return Fail(status.error());
-      Deliver(frames, *std::move(task),
-              frames.extents_verified() - std::exchange(verified, frames.extents_verified()));
+      Deliver(*frames, *std::move(task),
+              frames->extents_verified() - std::exchange(verified, frames->extents_verified()));
     }
   }
 
@@ -215,7 +256,7 @@ class Pass {
   // The next partition, together with states to collect it in. In order the states come first:
   // whoever has a partition has states for it, so that the one which is to be merged next always
   // gets there. In any order nobody waits for a turn.
-  std::optional<Task> Take(FrameReader& frames) {
+  std::optional<Task> Take(PartitionReader& frames) {
     States states;
     {
       std::unique_lock lock(mutex_);
@@ -257,7 +298,7 @@ class Pass {
   // mutex_ is held.
   bool MustStop() {
     if (options_.stop.stop_requested()) {
-      failure_ = Error::Cancelled("the pass was stopped").In(dataset_.directory().string());
+      failure_ = Error::Cancelled("the pass was stopped").In(input_.name);
     } else if (options_.deadline && std::chrono::steady_clock::now() >= *options_.deadline) {
       late_ = true;
     } else {
@@ -268,7 +309,7 @@ class Pass {
   }
 
   // `device`: what does it; null: this thread.
-  Status Process(FrameReader& frames, const Task& task, SeenTiles& seen, DeviceWorker* device) {
+  Status Process(PartitionReader& frames, const Task& task, SeenTiles& seen, DeviceWorker* device) {
     const PlannedPartition& planned = partitions_[task.index];
     const Partition& partition = planned.partition;
     const States& states = task.states;
@@ -277,14 +318,17 @@ class Pass {
     }
     // A block that a growing dataset has not got yet: none of its frames is valid. That it may have
     // come since makes no difference to what was promised by image_key.
-    const bool absent = dataset_.blocks()[static_cast<size_t>(partition.block)].checksum.empty();
-    if (absent && !AnyValid(partition)) return Status::Ok();
+    if (input_.may_be_absent(partition.block) && !AnyValid(partition)) return Status::Ok();
     if (device) PENSTOCK_RETURN_IF_ERROR(device->Begin(partition));
     for (const FrameRange& range : planned.runs) {
       PENSTOCK_RETURN_IF_ERROR(frames.Start({partition.index, partition.block, range}, task.alone));
       while (true) {
         PENSTOCK_ASSIGN_OR_RETURN(const FrameRun run, frames.Next());
         if (run.frame_count == 0) break;
+        // The entries of a partition's frames are those of the worker that has it.
+        for (int64_t i = 0; run.valid != nullptr && i < run.frame_count; ++i) {
+          if (run.valid[i] == 0) valid_[static_cast<size_t>(run.first_frame + i)] = 0;
+        }
         PENSTOCK_RETURN_IF_ERROR(device ? GiveTo(*device, run) : ProcessRun(run, states, seen));
       }
     }
@@ -293,7 +337,7 @@ class Pass {
 
   Status GiveTo(DeviceWorker& device, const FrameRun& run) {
     if (options_.stop.stop_requested()) {
-      return Error::Cancelled("the pass was stopped").In(dataset_.directory().string());
+      return Error::Cancelled("the pass was stopped").In(input_.name);
     }
     return device.Add(run, valid_.data());
   }
@@ -305,24 +349,24 @@ class Pass {
   }
 
   Status ProcessRun(const FrameRun& run, const States& states, SeenTiles& seen) {
-    const auto frame_bytes = static_cast<size_t>(dataset_.shape().frame_bytes());
-    const size_t element_bytes = ElementSize(dataset_.shape().element_type);
-    const int64_t pixels = dataset_.shape().signal.pixel_count();
+    const size_t element_bytes = ElementSize(input_.shape.element_type);
+    const bool whole = run.pixel_count == 0;
+    const int64_t pixels = whole ? input_.shape.signal.pixel_count() : run.pixel_count;
     Tile tile;
-    tile.element_type = dataset_.shape().element_type;
-    tile.frame_stride = frame_bytes;
+    tile.element_type = input_.shape.element_type;
+    tile.frame_stride = whole ? static_cast<size_t>(input_.shape.frame_bytes()) : run.frame_stride;
     for (int64_t frame = 0; frame < run.frame_count; frame += plan_.tile_frames) {
       if (options_.stop.stop_requested()) {
-        return Error::Cancelled("the pass was stopped").In(dataset_.directory().string());
+        return Error::Cancelled("the pass was stopped").In(input_.name);
       }
       tile.first_frame = run.first_frame + frame;
       tile.frame_count = std::min(plan_.tile_frames, run.frame_count - frame);
       tile.valid = valid_.data() + tile.first_frame;
-      const std::byte* const first = run.pixels + static_cast<size_t>(frame) * frame_bytes;
+      const std::byte* const first = run.pixels + static_cast<size_t>(frame) * tile.frame_stride;
       if (!of_seen_.empty()) ProcessSeen(tile, first, states, seen);
       if (of_stored_.empty()) continue;
       for (int64_t pixel = 0; pixel < pixels; pixel += plan_.tile_pixels) {
-        tile.first_pixel = pixel;
+        tile.first_pixel = run.first_pixel + pixel;
         tile.pixel_count = std::min(plan_.tile_pixels, pixels - pixel);
         tile.pixels = first + static_cast<size_t>(pixel) * element_bytes;
         for (const size_t i : of_stored_) reductions_[i]->Process(*states[i], tile);
@@ -359,21 +403,11 @@ class Pass {
   }
 
   // Hands a finished partition over; merges it, and those that waited for it, when it is its turn.
-  void Deliver(const FrameReader& frames, Task task, int64_t extents_verified) {
+  void Deliver(const PartitionReader& frames, Task task, int64_t extents_verified) {
     const std::lock_guard lock(mutex_);
     ++summary_.partitions;
     summary_.extents_verified += extents_verified;
-    switch (frames.backend()) {
-      case Backend::kMmap:
-        ++summary_.partitions_mapped;
-        break;
-      case Backend::kDirect:
-        ++summary_.partitions_direct;
-        break;
-      default:
-        ++summary_.partitions_pread;
-    }
-    if (frames.leased()) ++summary_.partitions_leased;
+    frames.CountPartition(summary_);
     if (task.on_device) ++summary_.partitions_on_device;
     const size_t index = task.index;
     auto next = finished_.emplace(index, std::move(task)).first;
@@ -404,7 +438,7 @@ class Pass {
     const int64_t wanted = partitions_[index].selected;
     summary_.frames += wanted;
     summary_.frames_invalid += wanted - valid;
-    summary_.bytes += static_cast<uint64_t>(wanted) * dataset_.shape().frame_bytes();
+    summary_.bytes += static_cast<uint64_t>(wanted) * input_.shape.frame_bytes();
     ++merged_;
     if (options_.on_partition) {
       options_.on_partition({merged_, plan_.partition_count, summary_.frames, frames_wanted_,
@@ -412,10 +446,7 @@ class Pass {
     }
   }
 
-  const Dataset& dataset_;
-  const ReadOptions& read_options_;
-  LeaseClient* const leases_;
-  ExtentVerifier* const verifier_;
+  const PassInput& input_;
   const std::shared_ptr<const FrameView> view_;  // null: frames are seen as they are stored
   const std::span<Reduction* const> reductions_;
   const PassOptions& options_;
@@ -428,7 +459,10 @@ class Pass {
   bool any_order_ = false;  // constant once workers run
   std::optional<PartitionOrder> order_;
   PassDevices devices_;
-  std::vector<uint8_t> valid_;  // per frame; constant during the pass
+  std::vector<NumaNode> nodes_;
+  std::vector<size_t> node_of_worker_;  // empty: they go where they are put
+  // Per frame. During the pass a frame's entry is that of the worker that has its partition.
+  std::vector<uint8_t> valid_;
 
   std::mutex mutex_;  // everything below
   std::condition_variable changed_;
@@ -444,26 +478,69 @@ class Pass {
   PassSummary summary_;
 };
 
+Result<PassSummary> RunChecked(const PassInput& input, std::span<Reduction* const> reductions,
+                               const PassOptions& options) {
+  const auto check = [&](const char* what, size_t entries) -> Status {
+    if (entries == static_cast<size_t>(input.shape.frame_count())) return Status::Ok();
+    return Error::InvalidArgument(fmt::format("the {} does not fit the scan", what))
+        .In(input.name)
+        .Expected(fmt::format("{} entries", input.shape.frame_count()))
+        .Found(fmt::format("{}", entries));
+  };
+  PENSTOCK_RETURN_IF_ERROR(check("image_key", input.image_key.size()));
+  if (!options.selection.empty()) {
+    PENSTOCK_RETURN_IF_ERROR(check("selection of frames", options.selection.size()));
+  }
+  std::shared_ptr<const FrameView> view;
+  if (!options.view.is_plain()) {
+    auto made = FrameView::Create(input.shape, options.view, input.good_pixels);
+    if (!made.ok()) return Error(made.error()).In(input.name);
+    view = *std::move(made);
+  }
+  Pass pass(input, std::move(view), reductions, options);
+  return pass.Run();
+}
+
 }  // namespace
 
 Result<PassSummary> Reader::Run(std::span<Reduction* const> reductions,
                                 const PassOptions& options) const {
-  if (!options.selection.empty() &&
-      options.selection.size() != static_cast<size_t>(shape().frame_count())) {
-    return Error::InvalidArgument("the selection of frames does not fit the scan")
-        .In(dataset().directory().string())
-        .Expected(fmt::format("{} entries", shape().frame_count()))
-        .Found(fmt::format("{}", options.selection.size()));
+  const std::vector<BlockInfo>& blocks = dataset().blocks();
+  PassInput input{.shape = shape(),
+                  .name = dataset().directory().string(),
+                  .image_key = image_key(),
+                  .good_pixels = state_->good_pixels,
+                  .nearest_first = state_->options.backend == Backend::kAutomatic};
+  input.blocks.reserve(blocks.size());
+  for (const BlockInfo& block : blocks) {
+    input.blocks.push_back({.first = block.region.first_frame,
+                            .last = block.region.first_frame + block.region.frame_count()});
   }
-  std::shared_ptr<const FrameView> view;
-  if (!options.view.is_plain()) {
-    auto made = FrameView::Create(shape(), options.view, state_->good_pixels);
-    if (!made.ok()) return Error(made.error()).In(dataset().directory().string());
-    view = *std::move(made);
-  }
-  Pass pass(dataset(), image_key(), state_->options, state_->leases.get(), state_->verifier.get(),
-            state_->good_pixels, std::move(view), reductions, options);
-  return pass.Run();
+  input.may_be_absent = [&blocks](int64_t block) {
+    return blocks[static_cast<size_t>(block)].checksum.empty();
+  };
+  input.make_reader = [this](const PassPlan& plan, bool /*whole*/) {
+    return std::make_unique<FrameReader>(dataset(), state_->options, state_->leases.get(),
+                                         state_->verifier.get(), plan.tile_frames);
+  };
+  return RunChecked(input, reductions, options);
+}
+
+Result<PassSummary> RunPass(const FrameProvider& provider, std::span<Reduction* const> reductions,
+                            const PassOptions& options) {
+  PassInput input{.shape = provider.shape(),
+                  .name = provider.name(),
+                  .blocks = provider.blocks(),
+                  .image_key = provider.image_key(),
+                  .good_pixels = provider.good_pixels(),
+                  .tile_frames = provider.tile_frames(),
+                  .tile_pixels = provider.tile_pixels(),
+                  .pixel_unit = provider.pixel_unit()};
+  input.may_be_absent = [](int64_t /*block*/) { return true; };
+  input.make_reader = [&provider](const PassPlan& plan, bool whole) {
+    return std::make_unique<ProvidedFrames>(provider, plan, whole);
+  };
+  return RunChecked(input, reductions, options);
 }
 
 }  // namespace penstock

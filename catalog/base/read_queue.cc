@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <deque>
+#include <vector>
 
 namespace penstock {
 
@@ -29,7 +30,12 @@ class UringQueue final : public ReadQueue {
   Status Submit(int fd, uint64_t offset, std::byte* to, size_t bytes, uint64_t tag) override {
     io_uring_sqe* const entry = io_uring_get_sqe(&ring_);
     if (entry == nullptr) return Error::Internal("the read queue is full");
-    io_uring_prep_read(entry, fd, to, static_cast<unsigned>(bytes), offset);
+    const int buffer = RegisteredBuffer(to, bytes);
+    if (buffer >= 0) {
+      io_uring_prep_read_fixed(entry, fd, to, static_cast<unsigned>(bytes), offset, buffer);
+    } else {
+      io_uring_prep_read(entry, fd, to, static_cast<unsigned>(bytes), offset);
+    }
     io_uring_sqe_set_data64(entry, tag);
     int submitted = 0;
     do {
@@ -53,7 +59,32 @@ class UringQueue final : public ReadQueue {
 
   bool is_asynchronous() const override { return true; }
 
+  void Register(std::span<const std::span<std::byte>> buffers) override {
+    if (!registered_.empty()) io_uring_unregister_buffers(&ring_);
+    registered_.assign(buffers.begin(), buffers.end());
+    std::vector<iovec> vectors;
+    for (const std::span<std::byte>& buffer : registered_) {
+      vectors.push_back({buffer.data(), buffer.size()});
+    }
+    if (vectors.empty() || io_uring_register_buffers(&ring_, vectors.data(),
+                                                     static_cast<unsigned>(vectors.size())) < 0) {
+      registered_.clear();
+    }
+  }
+
  private:
+  // -1 where the memory is in none.
+  int RegisteredBuffer(const std::byte* to, size_t bytes) const {
+    for (size_t i = 0; i < registered_.size(); ++i) {
+      const std::span<std::byte>& buffer = registered_[i];
+      if (to >= buffer.data() && to + bytes <= buffer.data() + buffer.size()) {
+        return static_cast<int>(i);
+      }
+    }
+    return -1;
+  }
+
+  std::vector<std::span<std::byte>> registered_;
   io_uring ring_{};
   bool started_ = false;
 };

@@ -274,6 +274,7 @@ void CheckSpace(IngestPlan& plan) {
   while (!std::filesystem::exists(existing, problem) && existing.has_relative_path()) {
     existing = existing.parent_path();
   }
+  if (!std::filesystem::is_directory(existing, problem)) return;  // nothing is to be written
   const std::filesystem::space_info space = std::filesystem::space(existing, problem);
   if (problem) return;
   plan.free_bytes = space.available;

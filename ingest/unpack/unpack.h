@@ -37,9 +37,12 @@ struct Uint12Blocks {
 
   const std::byte* const* blocks = nullptr;  // the packed pixels of each, from left to right
   size_t block_count = 0;
+  size_t first_row = 0;  // of the blocks
   size_t row_count = 0;
-  std::byte* destination = nullptr;  // of the first pixel of the first block
+  std::byte* destination = nullptr;  // of the first row's first pixel of the first block
   size_t destination_stride = 0;     // bytes from one image row to the next
+  // What lies so far behind each row is asked for, which need not be in the block; 0: nothing is.
+  size_t prefetch_bytes = 0;
 };
 void UnpackUint12Blocks(const Uint12Blocks& blocks);
 

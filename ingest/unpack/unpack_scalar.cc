@@ -71,7 +71,7 @@ void UnpackUint12Blocks(const Uint12Blocks& blocks) {
   for (size_t row = 0; row < blocks.row_count; ++row) {
     for (size_t block = 0; block < blocks.block_count; ++block) {
       UnpackUint12(
-          blocks.blocks[block] + row * Uint12Blocks::kRowBytes,
+          blocks.blocks[block] + (blocks.first_row + row) * Uint12Blocks::kRowBytes,
           blocks.destination + row * blocks.destination_stride + block * Uint12Blocks::kImageBytes,
           Uint12Blocks::kImageBytes / 2);
     }

@@ -4,6 +4,8 @@
 // rows into the same set of the cache. Row by row over all blocks of a strip, the writes are one
 // run, and what is read (some hundred KiB) stays in the second-level cache.
 
+#include <hwy/cache_control.h>
+
 #include "ingest/unpack/unpack.h"
 #include "ingest/unpack/unpack_scalar.h"
 
@@ -42,16 +44,17 @@ void UnpackUint12Blocks(const Uint12Blocks& blocks) {
   const auto pairs = hn::Load(d8_row, kPairsAround);
 #endif
   for (size_t row = 0; row < blocks.row_count; ++row) {
-    const size_t at = row * Uint12Blocks::kRowBytes;
+    const size_t at = (blocks.first_row + row) * Uint12Blocks::kRowBytes;
     auto* HWY_RESTRICT to =
         reinterpret_cast<uint8_t*>(blocks.destination + row * blocks.destination_stride);
 #if HWY_TARGET <= HWY_AVX2
-    // Between two rows, four bytes on either side belong to the block too.
+    // Between two rows of the strip, four bytes on either side belong to the block too.
     if (row > 0 && row + 1 < blocks.row_count) {
       for (size_t block = 0; block < blocks.block_count; ++block) {
         const auto* HWY_RESTRICT from =
             reinterpret_cast<const uint8_t*>(blocks.blocks[block]) + at - 4;
         const auto packed = hn::LoadU(d8_row, from);
+        if (blocks.prefetch_bytes != 0) hwy::Prefetch(from + blocks.prefetch_bytes);
         hn::StoreU(PixelsOfPairs(d8_row, hn::TableLookupBytes(packed, pairs)), d8_row,
                    to + block * Uint12Blocks::kImageBytes);
       }

@@ -13,11 +13,22 @@ namespace {
 uint64_t AlignDown(uint64_t offset) { return offset / kDirectIoAlignment * kDirectIoAlignment; }
 uint64_t AlignUp(uint64_t offset) { return AlignDown(offset + kDirectIoAlignment - 1); }
 
+constexpr int kMostDepth = 256;
+// What one SSD wants of requests of 1 MiB.
+constexpr int kInitialDepth = 4;
+
+int DepthThatFits(size_t chunk_bytes, size_t request_bytes) {
+  return static_cast<int>(std::clamp<size_t>(2 * chunk_bytes / request_bytes, 1, kMostDepth));
+}
+
 }  // namespace
 
-ChunkReader::ChunkReader(size_t request_bytes, int depth, bool asynchronous)
+ChunkReader::ChunkReader(size_t request_bytes, int depth, size_t chunk_bytes, bool asynchronous)
     : request_bytes_(std::max<size_t>(AlignDown(request_bytes), kDirectIoAlignment)),
-      requests_(static_cast<size_t>(std::clamp(depth, 1, 256))) {
+      depth_(depth > 0 ? std::min(depth, kMostDepth) : kInitialDepth,
+             depth > 0 ? kMostDepth : DepthThatFits(chunk_bytes, request_bytes_), depth > 0),
+      requests_(static_cast<size_t>(depth > 0 ? depth_.depth()
+                                              : DepthThatFits(chunk_bytes, request_bytes_))) {
   if (asynchronous) {
     auto queue = MakeUringQueue(static_cast<int>(requests_.size()));
     if (queue.ok()) queue_ = std::move(queue).value();
@@ -55,15 +66,23 @@ Status ChunkReader::Start(const ByteRange& range, const std::filesystem::path& p
   chunk_count_ = static_cast<int64_t>((bytes + range.chunk_bytes - 1) / range.chunk_bytes);
   // Room for the alignment at both ends.
   const size_t needed = std::min<uint64_t>(bytes, range.chunk_bytes) + 2 * kDirectIoAlignment;
-  for (Slot& slot : slots_) {
-    if (slot.buffer.size() >= needed) continue;
-    slot.buffer = AlignedBuffer();
-    PENSTOCK_ASSIGN_OR_RETURN(slot.buffer, AlignedBuffer::Allocate(needed));
-  }
+  if (slots_.front().buffer.size() < needed) PENSTOCK_RETURN_IF_ERROR(AllocateSlots(needed));
   current_ = -1;
   submit_chunk_ = 0;
   submit_offset_ = AlignDown(range.begin);
   return SubmitAhead();
+}
+
+Status ChunkReader::AllocateSlots(size_t bytes) {
+  queue_->Register({});  // the old ones
+  for (Slot& slot : slots_) slot.buffer = AlignedBuffer();
+  std::array<std::span<std::byte>, kSlots> buffers;
+  for (size_t i = 0; i < kSlots; ++i) {
+    PENSTOCK_ASSIGN_OR_RETURN(slots_[i].buffer, AlignedBuffer::Allocate(bytes));
+    buffers[i] = slots_[i].buffer.span();
+  }
+  queue_->Register(buffers);
+  return Status::Ok();
 }
 
 Status ChunkReader::Submit(size_t request) {
@@ -75,6 +94,7 @@ Status ChunkReader::SubmitAhead() {
   while (!failure_ && submit_chunk_ < chunk_count_) {
     // The slot of the chunk that the caller holds, or of one not yet handed out, is taken.
     if (submit_chunk_ >= std::max<int64_t>(current_, 0) + static_cast<int64_t>(kSlots)) break;
+    if (under_way_ >= depth_.depth()) break;
     const auto free = std::find_if(requests_.begin(), requests_.end(),
                                    [](const Request& request) { return !request.busy; });
     if (free == requests_.end()) break;
@@ -140,6 +160,7 @@ Result<std::span<const std::byte>> ChunkReader::Next() {
   if (current_ >= chunk_count_) return std::span<const std::byte>{};
   PENSTOCK_RETURN_IF_ERROR(SubmitAhead());
   const Slot& slot = slots_[static_cast<size_t>(current_) % kSlots];
+  const bool waits = slot.pending > 0 || submit_chunk_ <= current_;
   while (!failure_ && (slot.pending > 0 || submit_chunk_ <= current_)) {
     PENSTOCK_RETURN_IF_ERROR(TakeCompletion());
     PENSTOCK_RETURN_IF_ERROR(SubmitAhead());
@@ -149,6 +170,13 @@ Result<std::span<const std::byte>> ChunkReader::Next() {
     return *failure_;
   }
   const uint64_t begin = ChunkBegin(current_);
+  const auto now = std::chrono::steady_clock::now();
+  // The first chunk of a range has nothing before it to be measured from.
+  if (current_ > 0) {
+    depth_.Observe(ChunkEnd(current_) - begin,
+                   std::chrono::duration<double>(now - last_chunk_).count(), waits);
+  }
+  last_chunk_ = now;
   return slot.buffer.span().subspan(begin - AlignDown(begin), ChunkEnd(current_) - begin);
 }
 

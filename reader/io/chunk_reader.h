@@ -1,14 +1,15 @@
 // ChunkReader: a byte range of a file, read ahead chunk by chunk into a few reused huge-page
 // buffers.
 //
-// While the caller works on one chunk the next two are being read, never more than the queue depth
-// at a time. The buffers are allocated once and serve any number of ranges: fresh memory per block
-// would halve the rate.
+// While the caller works on one chunk the next two are being read, never more requests than the
+// queue depth at a time, which adapts to the disk. The buffers are allocated once, registered with
+// the kernel and serve any number of ranges: fresh memory per block would halve the rate.
 
 #ifndef PENSTOCK_READER_IO_CHUNK_READER_H_
 #define PENSTOCK_READER_IO_CHUNK_READER_H_
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -20,6 +21,7 @@
 #include "penstock/base/aligned_buffer.h"
 #include "penstock/base/read_queue.h"
 #include "penstock/base/result.h"
+#include "reader/io/read_depth.h"
 
 namespace penstock {
 
@@ -34,8 +36,9 @@ struct ByteRange {
 // Not thread-safe; one per worker.
 class ChunkReader {
  public:
-  // `depth` reads of `request_bytes` under way; io_uring if `asynchronous` and the kernel has it.
-  ChunkReader(size_t request_bytes, int depth, bool asynchronous);
+  // `depth` reads of `request_bytes` under way, 0: as many as bring more (ReadDepth), at most what
+  // two chunks of `chunk_bytes` take; io_uring if `asynchronous` and the kernel has it.
+  ChunkReader(size_t request_bytes, int depth, size_t chunk_bytes, bool asynchronous);
   ~ChunkReader();
   ChunkReader(const ChunkReader&) = delete;
   ChunkReader& operator=(const ChunkReader&) = delete;
@@ -63,12 +66,15 @@ class ChunkReader {
 
   uint64_t ChunkBegin(int64_t chunk) const;
   uint64_t ChunkEnd(int64_t chunk) const;
+  Status AllocateSlots(size_t bytes);
   Status Submit(size_t request);
   Status SubmitAhead();
   Status TakeCompletion();
   void Drain();
 
   size_t request_bytes_;
+  ReadDepth depth_;
+  std::chrono::steady_clock::time_point last_chunk_;  // when it was handed out
   std::unique_ptr<ReadQueue> queue_;
   std::array<Slot, kSlots> slots_;
   std::vector<Request> requests_;

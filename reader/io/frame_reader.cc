@@ -92,8 +92,9 @@ Status FrameReader::StartChunks(bool direct) {
   direct = direct && OpenDirect();
   backend_ = direct ? Backend::kDirect : Backend::kPread;
   if (chunks_ == nullptr) {
-    chunks_ = std::make_unique<ChunkReader>(options_.request_bytes, options_.queue_depth,
-                                            options_.backend != Backend::kPread);
+    chunks_ =
+        std::make_unique<ChunkReader>(options_.request_bytes, options_.queue_depth,
+                                      options_.buffer_bytes, options_.backend != Backend::kPread);
   }
   const uint64_t frames = std::max<uint64_t>(options_.buffer_bytes / layout_.frame_bytes, 1);
   return chunks_->Start({direct ? direct_file_.get() : buffered(), begin_, end_,
@@ -175,6 +176,20 @@ Status FrameReader::Start(const Partition& partition, bool alone) {
   }
   return StartChunks(options_.backend == Backend::kAutomatic ||
                      options_.backend == Backend::kDirect);
+}
+
+void FrameReader::CountPartition(PassSummary& summary) const {
+  switch (backend_) {
+    case Backend::kMmap:
+      ++summary.partitions_mapped;
+      break;
+    case Backend::kDirect:
+      ++summary.partitions_direct;
+      break;
+    default:
+      ++summary.partitions_pread;
+  }
+  if (lease_) ++summary.partitions_leased;
 }
 
 FrameRange FrameReader::FramesOfExtent(int64_t extent) const {

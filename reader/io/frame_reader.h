@@ -18,44 +18,31 @@
 #include "reader/io/extent_verifier.h"
 #include "reader/io/lease_client.h"
 #include "reader/io/mapped_file.h"
-#include "reader/partition_order.h"
+#include "reader/io/partition_reader.h"
 
 namespace penstock {
 
-// Frames that lie one after another in memory, without gaps.
-struct FrameRun {
-  int64_t first_frame = 0;  // dataset-wide
-  int64_t frame_count = 0;  // 0: the partition is done
-  const std::byte* pixels = nullptr;
-};
-
 // One per worker, not thread-safe. Keeps its buffers, and the block of the last partition open.
-class FrameReader {
+class FrameReader final : public PartitionReader {
  public:
   // `leases` and `verifier` may be null; all must outlive the reader. `tile_frames`: the runs of
   // compressed frames are made of whole tiles; 0: any.
   FrameReader(const Dataset& dataset, const ReadOptions& options, LeaseClient* leases,
               ExtentVerifier* verifier, int64_t tile_frames = 0);
-  ~FrameReader();
+  ~FrameReader() override;
   FrameReader(const FrameReader&) = delete;
   FrameReader& operator=(const FrameReader&) = delete;
 
-  // Where the frames of the partition are. What keeps the reader from saying so (a block that is
-  // not there) is found out again by Start.
-  Locality LocalityOf(const Partition& partition);
+  // What keeps the reader from saying so (a block that is not there) is found out again by Start.
+  Locality LocalityOf(const Partition& partition) override;
 
-  // kCorrupt where the block file has not the size that the sidecar says. `alone`: the partition is
-  // not one of a pass over all frames, in order.
-  Status Start(const Partition& partition, bool alone = false);
-  // Valid until the next call of anything here. With a verifier the partition may only be used once
-  // its last run has come without an error.
-  Result<FrameRun> Next();
+  // kCorrupt where the block file has not the size that the sidecar says.
+  Status Start(const Partition& partition, bool alone) override;
+  // With a verifier the partition may only be used once its last run has come without an error.
+  Result<FrameRun> Next() override;
 
-  // How the current partition is read: kMmap, kDirect or kPread; always the last where blocks are
-  // compressed.
-  Backend backend() const { return backend_; }
-  bool leased() const { return lease_.has_value(); }
-  int64_t extents_verified() const { return check_.verified_count(); }  // since construction
+  void CountPartition(PassSummary& summary) const override;
+  int64_t extents_verified() const override { return check_.verified_count(); }
 
  private:
   // `by_path`: also where the cache daemon has no descriptor of it.
@@ -89,6 +76,8 @@ class FrameReader {
   ExtentCheck check_;
 
   Partition partition_;
+  // How the current partition is read: kMmap, kDirect or kPread; always the last where blocks are
+  // compressed.
   Backend backend_ = Backend::kPread;
   int64_t next_frame_ = 0;
   uint64_t begin_ = 0;  // file offsets of the partition

@@ -79,11 +79,12 @@ Result<Provenance> MakeProvenance(const PassJob& job, const OperationOptions& wa
 
 void AddApplyOptions(CLI::App& command, ApplyOptions& options) {
   AddPassOptions(command, options);
+  AddVendorOptions(command, options);
   command.add_flag("--live", options.live, "show the result in the terminal while it grows");
   command.add_flag("--live-always", options.live_always, "--live without a terminal, too");
 }
 
-Status RunApply(const ApplyOptions& options, std::stop_token stop) {
+Result<bool> RunApply(const ApplyOptions& options, std::stop_token stop) {
   PENSTOCK_ASSIGN_OR_RETURN(PassJob job, PassJob::Open(options, std::move(stop)));
   PENSTOCK_ASSIGN_OR_RETURN(const Operations operations,
                             MakeOperations(options.operations, job.signal()));
@@ -99,7 +100,7 @@ Status RunApply(const ApplyOptions& options, std::stop_token stop) {
   });
   std::vector<Reduction*> reductions;
   for (const auto& operation : operations) reductions.push_back(&operation->reduction());
-  const auto summary = job.reader().Run(reductions, job.pass());
+  const auto summary = job.frames().Run(reductions, job.pass());
   job.EndProgress();
   PENSTOCK_RETURN_IF_ERROR(summary);
   PassJob::Facts facts;
@@ -111,7 +112,7 @@ Status RunApply(const ApplyOptions& options, std::stop_token stop) {
                             MakeProvenance(job, options.operations, *summary));
   PENSTOCK_RETURN_IF_ERROR(outputs.Finish(provenance));
   job.PrintSummary("apply", *summary, facts, outputs.written());
-  return Status::Ok();
+  return !job.frames().Anomalies().empty();
 }
 
 }  // namespace penstock::tools

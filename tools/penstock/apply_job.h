@@ -21,8 +21,9 @@ struct ApplyOptions : PassJobOptions {
 // The options that the commands share.
 void AddApplyOptions(CLI::App& command, ApplyOptions& options);
 
-// Runs the pass, writes the files, prints the summary.
-Status RunApply(const ApplyOptions& options, std::stop_token stop);
+// Runs the pass, writes the files, prints the summary. True where a vendor's file has anomalies,
+// which were reported.
+Result<bool> RunApply(const ApplyOptions& options, std::stop_token stop);
 
 }  // namespace penstock::tools
 

@@ -21,8 +21,9 @@ void AddCompressOption(CLI::App& command, std::string& compress) {
       ->check(CLI::IsMember({"lz4", "zstd", "none", "auto"}));
 }
 
-void AddIngestOptions(CLI::App& command, IngestArguments& arguments) {
-  AddSourceOptions(command, arguments.source);
+namespace {
+
+void AddScanOptions(CLI::App& command, IngestArguments& arguments) {
   command.add_option("--scan-shape", arguments.scan_shape, "rows,columns of the scan");
   command.add_option("--sync-offset", arguments.sync_offset,
                      "frames to skip at the start; negative: missing frames to put there");
@@ -37,6 +38,18 @@ void AddIngestOptions(CLI::App& command, IngestArguments& arguments) {
                    "leave out the frames that each row has beyond the scan shape");
   command.add_flag("--accept-contradictions", arguments.accept_contradictions,
                    "go on where headers contradict each other, and record it");
+}
+
+}  // namespace
+
+void AddAcquisitionOptions(CLI::App& command, IngestArguments& arguments) {
+  AddFileOptions(command, arguments.source);
+  AddScanOptions(command, arguments);
+}
+
+void AddIngestOptions(CLI::App& command, IngestArguments& arguments) {
+  AddSourceOptions(command, arguments.source);
+  AddScanOptions(command, arguments);
   std::vector<std::string> names;
   for (const auto& orientation : ingest::NamedOrientations()) {
     names.emplace_back(orientation.name);

@@ -34,7 +34,11 @@ struct IngestArguments {
 // --compress[=lz4|zstd|none|auto]; `compress` keeps what it is where the flag is not given.
 void AddCompressOption(CLI::App& command, std::string& compress);
 
+// Those that say what the frames of an acquisition are and where they belong in the scan.
 // `arguments` must live until the command has run.
+void AddAcquisitionOptions(CLI::App& command, IngestArguments& arguments);
+
+// These, and those that concern the dataset.
 void AddIngestOptions(CLI::App& command, IngestArguments& arguments);
 
 // Without destination, workers and memory.

@@ -9,6 +9,7 @@
 
 #include "penstock/reader/device.h"
 #include "penstock/reader/region.h"
+#include "tools/penstock/ingest_output.h"
 #include "tools/penstock/progress_display.h"
 #include "tools/penstock/quantities.h"
 
@@ -16,8 +17,8 @@ namespace penstock::tools {
 
 namespace {
 
-Result<FrameCorrection> LoadCorrection(const PassJobOptions& options, const Reader& reader) {
-  const SignalShape signal = reader.shape().signal;
+Result<FrameCorrection> LoadCorrection(const PassJobOptions& options, const PassFrames& frames) {
+  const SignalShape signal = frames.shape().signal;
   FrameCorrection correction;
   if (!options.dark.empty()) {
     PENSTOCK_ASSIGN_OR_RETURN(correction.dark, LoadPixelValues(options.dark, signal));
@@ -26,7 +27,7 @@ Result<FrameCorrection> LoadCorrection(const PassJobOptions& options, const Read
     PENSTOCK_ASSIGN_OR_RETURN(correction.gain, LoadPixelValues(options.gain, signal));
   }
   if (options.dead == "pixel_mask") {
-    PENSTOCK_ASSIGN_OR_RETURN(const std::vector<uint32_t> mask, reader.dataset().ReadPixelMask());
+    PENSTOCK_ASSIGN_OR_RETURN(const std::vector<uint32_t> mask, frames.ReadPixelMask());
     for (const uint32_t bits : mask) correction.dead.push_back(bits != 0 ? 1 : 0);
   } else if (!options.dead.empty()) {
     PENSTOCK_ASSIGN_OR_RETURN(const auto flags, LoadPixelValues(options.dead, signal));
@@ -35,14 +36,14 @@ Result<FrameCorrection> LoadCorrection(const PassJobOptions& options, const Read
   return correction;
 }
 
-Result<FrameViewOptions> LoadView(const PassJobOptions& options, const Reader& reader) {
+Result<FrameViewOptions> LoadView(const PassJobOptions& options, const PassFrames& frames) {
   FrameViewOptions view;
-  PENSTOCK_ASSIGN_OR_RETURN(view.correction, LoadCorrection(options, reader));
+  PENSTOCK_ASSIGN_OR_RETURN(view.correction, LoadCorrection(options, frames));
   if (!options.shifts.empty()) {
-    PENSTOCK_ASSIGN_OR_RETURN(view.shifts, LoadShifts(options.shifts, reader.shape().scan));
+    PENSTOCK_ASSIGN_OR_RETURN(view.shifts, LoadShifts(options.shifts, frames.shape().scan));
   }
   if (!options.crop.empty()) {
-    PENSTOCK_ASSIGN_OR_RETURN(view.crop, ParseWindow(options.crop, reader.shape().signal));
+    PENSTOCK_ASSIGN_OR_RETURN(view.crop, ParseWindow(options.crop, frames.shape().signal));
   }
   view.bin = options.bin;
   return view;
@@ -113,9 +114,19 @@ void AddPassOptions(CLI::App& command, PassJobOptions& options, bool out_is_requ
   command.add_flag("--no-pictures", options.no_pictures, "write no pictures");
 }
 
+void AddVendorOptions(CLI::App& command, PassJobOptions& options) {
+  CLI::Option* const no_ingest =
+      command.add_flag("--no-ingest", options.no_ingest,
+                       "DATASET is a vendor's file: its frames are decoded on the way to the "
+                       "operations and written nowhere");
+  CLI::Option_group* const group = command.add_option_group("Vendor files, with --no-ingest");
+  AddAcquisitionOptions(*group, options.acquisition);
+  group->needs(no_ingest);
+}
+
 struct PassJob::State {
   PassJobOptions options;
-  std::optional<Reader> reader;
+  std::optional<PassFrames> frames;
   PassOptions pass;
   SignalShape signal;
   std::unique_ptr<ProgressSink> progress;
@@ -126,7 +137,8 @@ struct PassJob::State {
 PassJob::PassJob(std::unique_ptr<State> state) : state_(std::move(state)) {}
 PassJob::~PassJob() = default;
 PassJob::PassJob(PassJob&&) noexcept = default;
-const Reader& PassJob::reader() const { return *state_->reader; }
+const Reader& PassJob::reader() const { return state_->frames->reader(); }
+const PassFrames& PassJob::frames() const { return *state_->frames; }
 const PassOptions& PassJob::pass() const { return state_->pass; }
 SignalShape PassJob::signal() const { return state_->signal; }
 
@@ -137,14 +149,18 @@ Result<PassJob> PassJob::Open(const PassJobOptions& options, std::stop_token sto
   PENSTOCK_ASSIGN_OR_RETURN(read_options.backend, ParseBackend(options.backend));
   read_options.verify = !options.no_verify;
   read_options.use_pixel_mask = !options.all_pixels;
-  PENSTOCK_ASSIGN_OR_RETURN(Reader reader, Reader::Open(options.dataset, read_options));
+  auto opened = options.no_ingest ? PassFrames::OfVendorFile(options.dataset, options.acquisition,
+                                                             read_options.use_pixel_mask)
+                                  : PassFrames::OfDataset(options.dataset, read_options);
+  if (!opened.ok()) return std::move(opened).error();
+  const PassFrames& frames = state->frames.emplace(std::move(opened).value());
   PassOptions& pass = state->pass;
   PENSTOCK_ASSIGN_OR_RETURN(pass.device, ChooseDevice(options.device));
   if (!options.region.empty()) {
-    PENSTOCK_ASSIGN_OR_RETURN(pass.selection, ParseRegion(options.region, reader.shape().scan));
+    PENSTOCK_ASSIGN_OR_RETURN(pass.selection, ParseRegion(options.region, frames.shape().scan));
   }
-  PENSTOCK_ASSIGN_OR_RETURN(pass.view, LoadView(options, reader));
-  PENSTOCK_ASSIGN_OR_RETURN(state->signal, SeenSignal(reader.shape().signal, pass.view));
+  PENSTOCK_ASSIGN_OR_RETURN(pass.view, LoadView(options, frames));
+  PENSTOCK_ASSIGN_OR_RETURN(state->signal, SeenSignal(frames.shape().signal, pass.view));
   pass.threads = options.threads;
   pass.fast_order = options.fast_order;
   if (options.deadline_seconds > 0) {
@@ -153,7 +169,6 @@ Result<PassJob> PassJob::Open(const PassJobOptions& options, std::stop_token sto
                         std::chrono::duration<double>(options.deadline_seconds));
   }
   pass.stop = std::move(stop);
-  state->reader.emplace(std::move(reader));
   pass.on_partition = [mine = state.get()](const PassProgress& now) {
     if (now.bytes_done < mine->reported) mine->reported = 0;  // another pass
     if (mine->progress) mine->progress->Advance(now.bytes_done - mine->reported);
@@ -165,8 +180,8 @@ Result<PassJob> PassJob::Open(const PassJobOptions& options, std::stop_token sto
 
 void PassJob::BeginProgress(const std::string& name, uint64_t passes, bool silent, Watch watch) {
   const std::vector<uint8_t>& selection = state_->pass.selection;
-  const auto frames = selection.empty() ? reader().shape().frame_count()
-                                        : std::count(selection.begin(), selection.end(), 1);
+  const auto count = selection.empty() ? frames().shape().frame_count()
+                                       : std::count(selection.begin(), selection.end(), 1);
   state_->watch = std::move(watch);
   if (silent) {
     state_->progress = std::make_unique<SilentProgress>();
@@ -174,7 +189,7 @@ void PassJob::BeginProgress(const std::string& name, uint64_t passes, bool silen
     state_->progress = MakeProgressDisplay(ChooseProgressStyle(state_->options.json));
   }
   state_->progress->Begin(name,
-                          passes * static_cast<uint64_t>(frames) * reader().shape().frame_bytes());
+                          passes * static_cast<uint64_t>(count) * frames().shape().frame_bytes());
 }
 
 void PassJob::EndProgress() {
@@ -183,7 +198,8 @@ void PassJob::EndProgress() {
 
 Result<Provenance> PassJob::MakeProvenance(nlohmann::ordered_json parameters) const {
   const PassJobOptions& options = state_->options;
-  Provenance provenance = ProvenanceOf(reader().dataset(), options.command_line);
+  Provenance provenance = frames().MakeProvenance(options.command_line);
+  if (options.no_ingest) AddToParameters(options.acquisition, parameters);
   const auto add = [&](const char* name, const std::string& text) -> Status {
     if (text.empty()) return Status::Ok();
     parameters[name] = text;
@@ -224,10 +240,15 @@ void PassJob::PrintSummary(const std::string& command, const PassSummary& summar
           {"direct", summary.partitions_direct},
           {"pread", summary.partitions_pread},
           {"leased", summary.partitions_leased},
-          {"on_device", summary.partitions_on_device}}},
+          {"on_device", summary.partitions_on_device},
+          {"decoded", summary.partitions_decoded}}},
         {"extents_verified", summary.extents_verified},
         {"outputs", written}};
     if (!summary.device_note.empty()) line["device_note"] = summary.device_note;
+    if (frames().is_of_vendor()) {
+      line["remarks"] = frames().Remarks();
+      line["anomalies"] = AnomaliesToJson(frames().Anomalies());
+    }
     for (const auto& [name, value] : facts) line["facts"][name] = value;
     std::puts(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return;
@@ -236,9 +257,10 @@ void PassJob::PrintSummary(const std::string& command, const PassSummary& summar
              FormatDuration(summary.seconds), FormatRate(summary.bytes, summary.seconds),
              summary.threads);
   if (summary.frames_invalid > 0) {
-    fmt::print("{} frames are marked invalid in image_key and were left out\n",
-               summary.frames_invalid);
+    fmt::print("{} frames are {} and were left out\n", summary.frames_invalid,
+               frames().is_of_vendor() ? "missing or not usable" : "marked invalid in image_key");
   }
+  frames().PrintFindings();
   if (!summary.complete) fmt::print("the deadline came first: the results are partial\n");
   if (summary.partitions_on_device > 0) {
     fmt::print("{} of {} partitions were done on {}\n", summary.partitions_on_device,

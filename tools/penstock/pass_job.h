@@ -16,6 +16,8 @@
 #include "penstock/base/result.h"
 #include "penstock/reader/reader.h"
 #include "tools/penstock/commands.h"
+#include "tools/penstock/ingest_arguments.h"
+#include "tools/penstock/pass_frames.h"
 #include "tools/penstock/provenance.h"
 
 namespace penstock::tools {
@@ -24,6 +26,8 @@ namespace penstock::tools {
 struct PassJobOptions {
   std::vector<std::string> command_line;  // for provenance
   std::string dataset;
+  bool no_ingest = false;  // `dataset` is a vendor's file, to be read as it is
+  IngestArguments acquisition;
   std::string region;           // of the scan, as ParseRegion takes it
   bool all_pixels = false;      // also those that the pixel mask marks
   double deadline_seconds = 0;  // 0: none
@@ -46,14 +50,18 @@ struct PassJobOptions {
 
 void AddPassOptions(CLI::App& command, PassJobOptions& options, bool out_is_required = true);
 
-// An open dataset and the options of its passes.
+// --no-ingest, and the options of vendor files that go with it.
+void AddVendorOptions(CLI::App& command, PassJobOptions& options);
+
+// An open dataset, or a vendor's file, and the options of its passes.
 class PassJob {
  public:
   static Result<PassJob> Open(const PassJobOptions& options, std::stop_token stop);
   ~PassJob();
   PassJob(PassJob&&) noexcept;
 
-  const Reader& reader() const;
+  const Reader& reader() const;  // precondition: no --no-ingest
+  const PassFrames& frames() const;
   const PassOptions& pass() const;
   SignalShape signal() const;  // of the frames as they are seen
 

@@ -23,6 +23,17 @@ std::vector<std::string> SourceColumn(const Json& nexus, const char* name) {
   return column;
 }
 
+Provenance WithoutInputs(const std::vector<std::string>& command_line) {
+  Provenance provenance;
+  provenance.version = PENSTOCK_VERSION;
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  provenance.date =
+      fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(now)));
+  provenance.command = fmt::format("{}", fmt::join(command_line, " "));
+  provenance.parameters = nlohmann::ordered_json::object();
+  return provenance;
+}
+
 }  // namespace
 
 nlohmann::ordered_json Provenance::ToJson() const {
@@ -44,13 +55,7 @@ nlohmann::ordered_json Provenance::ToJson() const {
 }
 
 Provenance ProvenanceOf(const Dataset& dataset, const std::vector<std::string>& command_line) {
-  Provenance provenance;
-  provenance.version = PENSTOCK_VERSION;
-  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-  provenance.date =
-      fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(now)));
-  provenance.command = fmt::format("{}", fmt::join(command_line, " "));
-  provenance.parameters = nlohmann::ordered_json::object();
+  Provenance provenance = WithoutInputs(command_line);
   std::error_code ignored;
   const auto absolute = std::filesystem::absolute(dataset.directory(), ignored);
   provenance.inputs.push_back(
@@ -66,6 +71,18 @@ Provenance ProvenanceOf(const Dataset& dataset, const std::vector<std::string>& 
       input.algorithm = algorithms[i];
     }
     provenance.inputs.push_back(std::move(input));
+  }
+  return provenance;
+}
+
+Provenance ProvenanceOf(const ingest::SourceDescription& source,
+                        const std::vector<std::string>& command_line) {
+  Provenance provenance = WithoutInputs(command_line);
+  for (const ingest::SourceFile& file : source.files) {
+    std::error_code ignored;
+    const auto absolute = std::filesystem::absolute(file.path, ignored);
+    provenance.inputs.push_back(
+        {"source", (ignored ? file.path : absolute.lexically_normal()).string(), "", ""});
   }
   return provenance;
 }

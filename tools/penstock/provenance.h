@@ -10,6 +10,7 @@
 
 #include "penstock/base/result.h"
 #include "penstock/dataset/dataset.h"
+#include "penstock/ingest/frame_source.h"
 
 namespace penstock::tools {
 
@@ -36,6 +37,10 @@ struct Provenance {
 // nexus.json, which holds the checksum of every block; its vendor files, as far as their digests
 // are known.
 Provenance ProvenanceOf(const Dataset& dataset, const std::vector<std::string>& command_line);
+
+// The same of the files of an acquisition that are read without an ingest; they are not hashed.
+Provenance ProvenanceOf(const ingest::SourceDescription& source,
+                        const std::vector<std::string>& command_line);
 
 // Adds a file that the options name, with its digest.
 Status AddInput(Provenance& provenance, const std::string& role, const std::filesystem::path& file);

@@ -4,7 +4,7 @@
 
 namespace penstock::tools {
 
-void AddSourceOptions(CLI::App& command, SourceArguments& arguments) {
+void AddFileOptions(CLI::App& command, SourceArguments& arguments) {
   command.add_option("--format", arguments.format,
                      "format of the source; default: by the content of the file");
   command.add_option("--sig-shape", arguments.signal_shape,
@@ -22,6 +22,10 @@ void AddSourceOptions(CLI::App& command, SourceArguments& arguments) {
   command.add_flag("--rescue", arguments.rescue,
                    "go on without a part of the detector whose data is missing (K2 IS: a sector); "
                    "its pixels end in the pixel mask");
+}
+
+void AddSourceOptions(CLI::App& command, SourceArguments& arguments) {
+  AddFileOptions(command, arguments);
   command.add_flag("--subtract-dark", arguments.subtract_dark,
                    "frms6, seq: subtract the dark reference of the acquisition; makes float32");
   command.add_option("--gain", arguments.gain_file,

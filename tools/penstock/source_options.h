@@ -27,7 +27,9 @@ struct SourceArguments {
   std::string gain_file;
 };
 
-// `arguments` must live until the command has run.
+// Those that say what the bytes are. `arguments` must live until the command has run.
+void AddFileOptions(CLI::App& command, SourceArguments& arguments);
+// These, and the corrections that come with some formats.
 void AddSourceOptions(CLI::App& command, SourceArguments& arguments);
 
 Result<ingest::OpenOptions> ToOpenOptions(const SourceArguments& arguments);

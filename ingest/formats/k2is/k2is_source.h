@@ -7,8 +7,10 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "ingest/formats/k2is/acquisition.h"
+#include "ingest/formats/k2is/sector_frame.h"
 #include "penstock/base/result.h"
 #include "penstock/ingest/frame_source.h"
 
@@ -24,6 +26,15 @@ class K2isSource final : public FrameSource {
                 DecodeContext& context) const override;
   // The frame's first block in the first sector that has one of it.
   std::optional<FrameLocation> Locate(int64_t frame) const override;
+  std::unique_ptr<StripDecoder> MakeStripDecoder() const override;
+
+  const Acquisition& acquisition() const { return acquisition_; }
+  // Looks at the blocks of a sector of a frame, whose pieces' bytes are given, and reports what is
+  // wrong with them.
+  SectorFrame FindBlocks(size_t file, int64_t frame, const FramePlace& place,
+                         std::span<const FramePiece> pieces,
+                         std::span<const std::span<const std::byte>> bytes,
+                         DecodeReport& report) const;
 
  private:
   K2isSource(Acquisition acquisition, std::optional<int64_t> flagged_frame,

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "penstock/base/result.h"
 
@@ -28,6 +29,13 @@ class ReadQueue {
   // The next completion, in any order. Precondition: something is under way.
   virtual Result<Completion> Wait() = 0;
   virtual bool is_asynchronous() const = 0;
+  // Memory that reads will go to again and again, in place of what was registered before: the
+  // kernel then pins its pages once and not for every read. Only a hint; refused where too little
+  // memory may be locked. Precondition: nothing is under way, and what was registered is still
+  // there.
+  virtual void Register(std::span<const std::span<std::byte>> buffers) {
+    static_cast<void>(buffers);
+  }
 };
 
 // kUnsupported where the kernel or its policy refuses io_uring.

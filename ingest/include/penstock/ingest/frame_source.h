@@ -126,6 +126,20 @@ struct SourceDescription {
   bool growing = false;  // the acquisition is still being written; frame_count may rise (Refresh)
 };
 
+// Decodes large frames strip by strip, so that no frame lies in memory as a whole. Not thread-safe;
+// must not outlive its source.
+class StripDecoder {
+ public:
+  virtual ~StripDecoder() = default;
+  // Begins with some source frames; -1: none at this place. Anomalies go to context.report, as with
+  // FrameSource::Decode.
+  virtual Status Begin(std::span<const int64_t> frames, DecodeContext& context) = 0;
+  // Rows [first, last) of each of these frames to `destination`, frame after frame without gaps;
+  // at places without a frame nothing is written. Files that are cut short meanwhile may end the
+  // process by SIGBUS: what is in the page cache is read where it is.
+  virtual void Rows(int64_t first, int64_t last, std::span<std::byte> destination) const = 0;
+};
+
 // Thread-safe after construction: description() is constant (but for Refresh), Decode may be called
 // from several threads at once with different contexts.
 class FrameSource {
@@ -139,6 +153,9 @@ class FrameSource {
   // the destination may be used. Precondition: 0 <= first <= last <= frame_count.
   virtual Status Decode(int64_t first, int64_t last, std::span<std::byte> destination,
                         DecodeContext& context) const = 0;
+
+  // Null where frames are decoded as a whole.
+  virtual std::unique_ptr<StripDecoder> MakeStripDecoder() const { return nullptr; }
 
   // Nothing where the frame is in no one file. Cheap: no file is read. Precondition:
   // 0 <= frame < frame_count.

@@ -41,7 +41,8 @@ Result<Backend> ParseBackend(std::string_view text);
 struct ReadOptions {
   Backend backend = Backend::kAutomatic;
   size_t request_bytes = size_t{1} << 20;  // of one direct read
-  int queue_depth = 4;                     // direct reads under way per worker
+  int queue_depth = 0;                     // direct reads under way per worker; 0: 4, and more
+                                           // where that brings more and the buffers hold them
   size_t buffer_bytes = size_t{4} << 20;   // per buffer; at least one frame. Three per worker.
   bool use_leases = true;
   // Holds every extent of a block against its checksum when it is touched for the first time by
@@ -76,6 +77,8 @@ struct PassOptions {
   std::vector<uint8_t> selection;
   // What the reductions see in place of the stored frames; the results have its shape.
   FrameViewOptions view = {};
+  // On machines with several memory nodes each worker, with its buffers, stays on one of them.
+  bool bind_to_nodes = true;
   // Merge partitions as they are done also where the last digits of float results then differ from
   // run to run.
   bool fast_order = false;
@@ -106,10 +109,11 @@ struct PassSummary {
   int64_t partitions_pread = 0;
   int64_t partitions_leased = 0;  // through a descriptor of the cache daemon
   int64_t partitions_on_device = 0;
-  std::string device_note;       // why the device did not do, or not all, of what it could
-  int64_t extents_verified = 0;  // by this pass, of 4 MiB each
-  int threads = 0;               // those for the device included
-  bool complete = true;          // false: the deadline came first
+  int64_t partitions_decoded = 0;  // of a FrameProvider (penstock/reader/frame_provider.h)
+  std::string device_note;         // why the device did not do, or not all, of what it could
+  int64_t extents_verified = 0;    // by this pass, of 4 MiB each
+  int threads = 0;                 // those for the device included
+  bool complete = true;            // false: the deadline came first
   double seconds = 0;
 };
 

@@ -1,0 +1,71 @@
+// Frames of a K2 IS acquisition strip by strip: blocks are unpacked where they lie in the page
+// cache, some rows of all of them at a time.
+
+#ifndef PENSTOCK_INGEST_FORMATS_K2IS_K2IS_STRIPS_H_
+#define PENSTOCK_INGEST_FORMATS_K2IS_K2IS_STRIPS_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <vector>
+
+#include "ingest/formats/k2is/acquisition.h"
+#include "ingest/formats/k2is/block_header.h"
+#include "ingest/read_ahead/source_file.h"
+#include "penstock/base/aligned_buffer.h"
+#include "penstock/ingest/frame_source.h"
+
+namespace penstock::ingest::k2is {
+
+class K2isSource;
+
+class K2isStrips final : public StripDecoder {
+ public:
+  explicit K2isStrips(const K2isSource& source) : source_(source) {}
+
+  Status Begin(std::span<const int64_t> frames, DecodeContext& context) override;
+  void Rows(int64_t first, int64_t last, std::span<std::byte> destination) const override;
+
+ private:
+  // The bytes of a piece: mapped from the page cache, or read into a buffer.
+  class Bytes {
+   public:
+    Bytes() = default;
+    ~Bytes();
+    Bytes(const Bytes&) = delete;
+    Bytes& operator=(const Bytes&) = delete;
+
+    // False where they are not in the page cache, or cannot be mapped.
+    bool Map(const SourceReadMode& mode, uint64_t offset, uint64_t bytes);
+    // A place for bytes that are read.
+    Result<std::span<std::byte>> Room(uint64_t bytes);
+    std::span<const std::byte> span() const { return span_; }
+
+   private:
+    void Unmap();
+
+    void* mapped_ = nullptr;
+    size_t mapped_bytes_ = 0;
+    AlignedBuffer buffer_;
+    std::span<const std::byte> span_;
+  };
+  // A frame of the group: the packed pixels by half and column of blocks, over all sectors.
+  struct Frame {
+    bool there = false;
+    std::array<const std::byte*, 2 * kSectors * kBlocksAcross> blocks{};
+    std::deque<Bytes> bytes;
+  };
+
+  Status BeginFrame(Frame& frame, int64_t number, DecodeContext& context);
+  Status OpenModes();
+
+  const K2isSource& source_;
+  std::vector<SourceReadMode> modes_;  // of the sectors; empty until the first frame
+  std::deque<Frame> frames_;
+};
+
+}  // namespace penstock::ingest::k2is
+
+#endif  // PENSTOCK_INGEST_FORMATS_K2IS_K2IS_STRIPS_H_

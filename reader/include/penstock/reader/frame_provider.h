@@ -1,0 +1,76 @@
+// FrameProvider: frames that a pass takes from elsewhere than from a dataset on disk, such as those
+// of a vendor's files, decoded on the way.
+//
+//   class Simulated final : public FrameProvider { ... };
+//   const auto summary = RunPass(Simulated(), reductions);
+
+#ifndef PENSTOCK_READER_FRAME_PROVIDER_H_
+#define PENSTOCK_READER_FRAME_PROVIDER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "penstock/base/result.h"
+#include "penstock/dataset/block_layout.h"
+#include "penstock/dataset/geometry.h"
+#include "penstock/reader/reader.h"
+#include "penstock/reader/reduction.h"
+
+namespace penstock {
+
+// Thread-safe: all members are const, and every worker has a cursor of its own.
+class FrameProvider {
+ public:
+  // Pixels [first_pixel, first_pixel + pixel_count) of each of some frames, in scan order.
+  struct Request {
+    FrameRange frames;
+    int64_t first_pixel = 0;
+    int64_t pixel_count = 0;
+  };
+
+  // Not thread-safe.
+  class Cursor {
+   public:
+    virtual ~Cursor() = default;
+    // Writes what is asked for to `destination`, frame after frame without gaps. `valid` has one
+    // entry per frame, 1 where image_key is 0: the request that begins with pixel 0 sets those to 0
+    // that turn out not to be usable. Pixels of frames that are not valid mean nothing. Requests
+    // for further pixels of the same frames follow that for pixel 0, with rising pixels.
+    virtual Status Read(const Request& request, std::span<std::byte> destination,
+                        std::span<uint8_t> valid) = 0;
+  };
+
+  virtual ~FrameProvider() = default;
+
+  virtual const DatasetShape& shape() const = 0;
+  // One per frame in scan order, 0 valid: what is known before anything was read.
+  virtual const std::vector<int32_t>& image_key() const = 0;
+  // As PassPlan::good_pixels.
+  virtual std::shared_ptr<const std::vector<uint8_t>> good_pixels() const { return nullptr; }
+  // Runs of frames, one after the other over the whole scan, that no partition reaches beyond.
+  virtual std::vector<FrameRange> blocks() const { return {{0, shape().frame_count()}}; }
+  // For errors: the file.
+  virtual std::string name() const = 0;
+
+  // 0: a cursor reads whole frames only. Else any number of pixels that is a multiple of this, so
+  // that large frames never lie in memory as a whole.
+  virtual int64_t pixel_unit() const { return 0; }
+  // Frames and pixels of a tile that suit the provider; 0: any.
+  virtual int64_t tile_frames() const { return 0; }
+  virtual int64_t tile_pixels() const { return 0; }
+
+  virtual std::unique_ptr<Cursor> MakeCursor() const = 0;
+};
+
+// One pass over the frames, as Reader::Run makes it over those of a dataset; partitions are in
+// order.
+Result<PassSummary> RunPass(const FrameProvider& provider, std::span<Reduction* const> reductions,
+                            const PassOptions& options = {});
+
+}  // namespace penstock
+
+#endif  // PENSTOCK_READER_FRAME_PROVIDER_H_

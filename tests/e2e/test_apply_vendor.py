@@ -1,0 +1,142 @@
+"""penstock apply FILE --no-ingest: vendor files as they are give the results of ingest and apply, to the
+last bit."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import k2is_files as k2is
+from acquisitions import frames, write_mib
+from ingesting import raw_options, write_raw
+
+OPERATIONS = ["--com", "--sum", "--std", "--extremes", "--no-pictures"]
+
+
+def outputs(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("*.npy")}
+
+
+def both(penstock, tmp_path, source, *options, operations=(), status=0, ingest_status=None):
+    """Applies to the files and to their dataset; returns the summary and the arrays, which are the same."""
+    applied = [*OPERATIONS, *operations]
+    done = penstock("apply", source, "--no-ingest", *options, *applied, "--json", "--out", f"{tmp_path}/direct/",
+                    status=status)
+    penstock("ingest", source, *options, "--to", tmp_path / "dataset",
+             status=status if ingest_status is None else ingest_status)
+    penstock("apply", tmp_path / "dataset", *applied, "--out", f"{tmp_path}/ingested/")
+    found, expected = outputs(tmp_path / "direct"), outputs(tmp_path / "ingested")
+    assert found.keys() == expected.keys() and len(found) >= 5
+    for name, content in expected.items():
+        assert found[name] == content, name
+    shutil.rmtree(tmp_path / "dataset")
+    arrays = {path.stem: np.load(path) for path in (tmp_path / "direct").glob("*.npy")}
+    return json.loads(done.stdout.splitlines()[-1]), arrays
+
+
+def test_mib_is_decoded_on_the_way(penstock, tmp_path):
+    stack = frames(20, rows=16, columns=24)
+    source = write_mib(tmp_path / "in/scan.mib", stack, columns=5)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    result, arrays = both(penstock, tmp_path, source, operations=["--mask", "disk:8,12,5"])
+    assert result["frames"] == 20 and result["partitions"]["decoded"] == result["partitions"]["total"]
+    np.testing.assert_array_equal(arrays["sum"], stack.sum(0, dtype=np.int64))
+    y, x = np.mgrid[:16, :24]
+    disk = (y - 8) ** 2 + (x - 12) ** 2 <= 25
+    np.testing.assert_array_equal(arrays["masks"], stack[:, disk].sum(1, dtype=np.int64).reshape(4, 5))
+    assert sorted(p.name for p in (tmp_path / "in").iterdir()) == ["scan.hdr", "scan.mib"], before
+
+
+def test_frames_that_are_missing_are_left_out(penstock, tmp_path):
+    stack = frames(18, rows=16, columns=24)
+    source = write_mib(tmp_path / "in/scan.mib", stack)
+    refused = penstock("apply", source, "--no-ingest", "--scan-shape", "4,5", "--sum", "--out", tmp_path / "x", status=1)
+    assert "--missing=zero" in refused.stderr
+    result, arrays = both(penstock, tmp_path, source, "--scan-shape", "4,5", "--missing", "zero",
+                          operations=["--mask", "full"], status=3)
+    assert result["frames"] == 20 and result["frames_invalid"] == 2
+    assert result["anomalies"][0]["kind"] == "missing frame"
+    np.testing.assert_array_equal(arrays["masks"].ravel()[:18], stack.sum((1, 2), dtype=np.int64))
+    assert not arrays["masks"].ravel()[18:].any()
+
+
+def test_float_results_have_the_same_last_digit(penstock, tmp_path):
+    stack = np.random.default_rng(4).normal(size=(24, 64, 64)).astype(np.float32)
+    source = write_raw(tmp_path / "scan.raw", stack)
+    result, arrays = both(penstock, tmp_path, source, *raw_options(stack), "--scan-shape", "4,6",
+                          operations=["--mask", "disk:31,32,12"])
+    assert result["anomalies"] == []
+    np.testing.assert_allclose(arrays["sum"], stack.sum(0, dtype=np.float64), rtol=1e-9, atol=1e-9)
+
+
+def test_options_of_files_need_the_flag(penstock, tmp_path):
+    source = write_mib(tmp_path / "scan.mib", frames(4))
+    done = penstock("apply", source, "--sum", "--out", tmp_path / "x", status=2)
+    assert "--no-ingest" in done.stderr
+    done = penstock("apply", source, "--scan-shape", "2,2", "--sum", "--out", tmp_path / "x", status=2)
+    assert "--no-ingest" in done.stderr
+    missing = penstock("apply", tmp_path / "absent.mib", "--no-ingest", "--sum", "--out", tmp_path / "x", status=1)
+    assert "absent.mib" in missing.stderr
+
+
+def test_provenance_names_the_files(penstock, tmp_path):
+    source = write_mib(tmp_path / "scan.mib", frames(4), columns=2)
+    penstock("apply", source, "--no-ingest", "--sum", "--no-pictures", "--out", tmp_path / "out.npy")
+    provenance = json.loads((tmp_path / "out.provenance.json").read_text())
+    assert provenance["parameters"]["no_ingest"] is True
+    assert [entry["path"] for entry in provenance["inputs"] if entry["role"] == "source"][0] == str(source)
+
+
+@pytest.fixture(scope="module")
+def k2_blocks():
+    """Six frames, of which sector 3 has lost blocks of the third and two blocks of the fifth are swapped."""
+    blocks = k2is.sectors(range(300, 306))
+    damaged = bytearray(blocks[2][2 * 32 + 7])
+    damaged[:4] = bytes(4)
+    blocks[2][2 * 32 + 7] = bytes(damaged)
+    blocks[5][4 * 32 + 3], blocks[5][4 * 32 + 4] = blocks[5][4 * 32 + 4], blocks[5][4 * 32 + 3]
+    return blocks
+
+
+def test_k2is_in_strips(penstock, tmp_path, k2_blocks):
+    source = k2is.write(tmp_path / "in", k2_blocks)
+    result, arrays = both(penstock, tmp_path, source, operations=["--mask", "disk:930,1000,300", "--mask", "full"], status=3)
+    assert result["frames"] == 6 and result["frames_invalid"] >= 1
+    kinds = {anomaly["kind"] for anomaly in result["anomalies"]}
+    assert "partial sector" in kinds
+    full = arrays["masks"][1].ravel()
+    for i in (0, 1, 3, 5):
+        assert full[i] == int(k2is.frame(300 + i).sum(dtype=np.int64))
+    assert full[2] == 0
+
+
+# Folders with files that can be ingested one by one, without options.
+REAL = ["mib", "ser", "blo", "emd_berkeley", "dectris", "hspy", "nexus", "py4dstem", "velox", "synthetic"]
+
+
+@pytest.mark.parametrize("kind", REAL)
+def test_samples(penstock, samples, tmp_path, kind):
+    """Whatever of the sample files can be ingested as it is gives the same results without."""
+    compared = 0
+    for path in sorted(p for p in (samples / kind).rglob("*") if p.is_file()):
+        if path.stat().st_size > 16 << 20 or compared == 4:
+            continue
+        looked = penstock("ingest", path, "--to", tmp_path / "looked", "--dry-run", status=None)
+        if looked.returncode not in (0, 3):
+            done = penstock("apply", path, "--no-ingest", "--sum", "--no-pictures", "--out", tmp_path / "x.npy", status=None)
+            assert done.returncode in (1, 2), path
+            continue
+        work = tmp_path / str(compared)
+        work.mkdir()
+        penstock("ingest", path, "--to", work / "dataset", status=None)
+        summed = penstock("apply", work / "dataset", "--sum", "--no-pictures", "--out", work / "a.npy", status=None)
+        done = penstock("apply", path, "--no-ingest", "--sum", "--no-pictures", "--out", work / "b.npy", status=None)
+        if summed.returncode != 0:  # complex pixels have no sum: refused with either
+            assert done.returncode == summed.returncode, (path, done.stderr, summed.stderr)
+        else:
+            assert done.returncode in (0, 3), (path, done.stderr)
+            assert (work / "a.npy").read_bytes() == (work / "b.npy").read_bytes(), path
+        compared += 1
+        shutil.rmtree(work)
+    assert compared > 0

@@ -1,0 +1,192 @@
+// Passes over frames that a program provides, whole or in strips, against a plain loop.
+
+#include "penstock/reader/frame_provider.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "penstock/reader/operations.h"
+#include "tests/support/synthetic_dataset.h"
+
+namespace penstock {
+namespace {
+
+using testing_support::SyntheticFrame;
+using testing_support::SyntheticOptions;
+
+// Synthetic frames of which some are lost, and some turn out to be unusable when they are read.
+class SyntheticProvider final : public FrameProvider {
+ public:
+  SyntheticProvider(SyntheticOptions options, std::set<int64_t> unusable, int64_t pixel_unit)
+      : options_(std::move(options)), unusable_(std::move(unusable)), pixel_unit_(pixel_unit) {
+    image_key_.assign(static_cast<size_t>(options_.shape.frame_count()), 0);
+    for (const int64_t n : options_.missing) image_key_[static_cast<size_t>(n)] = 3;
+  }
+
+  const DatasetShape& shape() const override { return options_.shape; }
+  const std::vector<int32_t>& image_key() const override { return image_key_; }
+  std::vector<FrameRange> blocks() const override {
+    return {{0, 40}, {40, options_.shape.frame_count()}};
+  }
+  std::string name() const override { return "synthetic.raw"; }
+  int64_t pixel_unit() const override { return pixel_unit_; }
+  std::unique_ptr<Cursor> MakeCursor() const override {
+    return std::make_unique<SyntheticCursor>(*this);
+  }
+
+  int64_t broken = -1;  // reading it is an error
+
+ private:
+  class SyntheticCursor final : public Cursor {
+   public:
+    explicit SyntheticCursor(const SyntheticProvider& provider) : provider_(provider) {}
+
+    Status Read(const Request& request, std::span<std::byte> destination,
+                std::span<uint8_t> valid) override {
+      const DatasetShape& shape = provider_.shape();
+      const size_t element = ElementSize(shape.element_type);
+      const size_t stride = static_cast<size_t>(request.pixel_count) * element;
+      const auto frames = static_cast<size_t>(request.frames.last - request.frames.first);
+      EXPECT_EQ(destination.size(), frames * stride);
+      EXPECT_EQ(valid.size(), frames);
+      if (provider_.pixel_unit_ == 0) {
+        EXPECT_EQ(request.first_pixel, 0);
+        EXPECT_EQ(request.pixel_count, shape.signal.pixel_count());
+      } else {
+        EXPECT_EQ(request.first_pixel % provider_.pixel_unit_, 0);
+        EXPECT_EQ(request.first_pixel, next_pixel_);
+        next_pixel_ = request.first_pixel + request.pixel_count;
+        if (next_pixel_ == shape.signal.pixel_count()) next_pixel_ = 0;
+      }
+      for (size_t i = 0; i < frames; ++i) {
+        const int64_t n = request.frames.first + static_cast<int64_t>(i);
+        if (n == provider_.broken) return Error::Corrupt("the frame is broken").AtFrame(n);
+        const bool lost = provider_.options_.missing.contains(n);
+        EXPECT_EQ(valid[i], request.first_pixel == 0 ? !lost : valid[i]);
+        const bool unusable = provider_.unusable_.contains(n);
+        if (unusable && request.first_pixel == 0) valid[i] = 0;
+        if (lost || unusable) {
+          std::memset(destination.data() + i * stride, 0xEE, stride);  // means nothing
+          continue;
+        }
+        const std::vector<std::byte> frame = SyntheticFrame(provider_.options_, n);
+        std::memcpy(destination.data() + i * stride,
+                    frame.data() + static_cast<size_t>(request.first_pixel) * element, stride);
+      }
+      return Status::Ok();
+    }
+
+   private:
+    const SyntheticProvider& provider_;
+    int64_t next_pixel_ = 0;
+  };
+
+  const SyntheticOptions options_;
+  const std::set<int64_t> unusable_;
+  const int64_t pixel_unit_;
+  std::vector<int32_t> image_key_;
+};
+
+SyntheticOptions Frames() {
+  SyntheticOptions options;
+  options.shape = {{9, 11, false}, {24, 32}, ElementType::kUint16};
+  options.missing = {0, 23, 98};
+  return options;
+}
+
+PassOptions Small(int threads, int64_t frame_bytes) {
+  PassOptions pass;
+  pass.threads = threads;
+  pass.tile_frames = 4;
+  pass.tile_bytes = 4096;
+  pass.partition_bytes = static_cast<size_t>(8 * frame_bytes);
+  return pass;
+}
+
+class FrameProviderTest : public testing::TestWithParam<std::pair<int, int64_t>> {};
+
+TEST_P(FrameProviderTest, ResultsEqualAPlainLoop) {
+  const auto& [threads, pixel_unit] = GetParam();
+  const SyntheticOptions options = Frames();
+  const std::set<int64_t> unusable = {1, 50, 97};
+  const SyntheticProvider provider(options, unusable, pixel_unit);
+  const SignalShape signal = options.shape.signal;
+  const Mask disk = DiskMask(signal, 11, 15, 8);
+  auto masks = MaskReduction::Create({disk, FullMask(signal)});
+  ASSERT_TRUE(masks.ok());
+  SumReduction sum;
+  Reduction* const reductions[] = {masks->get(), &sum};
+  std::vector<uint8_t> done;
+  PassOptions pass = Small(threads, static_cast<int64_t>(options.shape.frame_bytes()));
+  pass.on_partition = [&](const PassProgress& progress) {
+    done.assign(progress.done.begin(), progress.done.end());
+  };
+  const auto summary = RunPass(provider, reductions, pass);
+  ASSERT_TRUE(summary.ok()) << summary.error().ToString();
+  EXPECT_EQ(summary->frames, 99);
+  EXPECT_EQ(summary->frames_invalid, 6);
+  EXPECT_EQ(summary->partitions, 13);  // 5 of the first block, 8 of the second
+  EXPECT_EQ(summary->partitions_decoded, 13);
+  EXPECT_TRUE(summary->complete);
+
+  const ResultArray sums = (*masks)->result();
+  ASSERT_EQ(sums.integers().size(), 2 * 99U);
+  std::vector<int64_t> total(static_cast<size_t>(signal.pixel_count()));
+  for (int64_t n = 0; n < 99; ++n) {
+    int64_t in_disk = 0;
+    int64_t all = 0;
+    const bool valid = !options.missing.contains(n) && !unusable.contains(n);
+    for (int64_t y = 0; valid && y < signal.rows; ++y) {
+      for (int64_t x = 0; x < signal.columns; ++x) {
+        const int64_t value = testing_support::SyntheticNumber(n, y, x, ElementType::kUint16);
+        const auto pixel = static_cast<size_t>(y * signal.columns + x);
+        all += value;
+        if (disk.weights[pixel] != 0) in_disk += value;
+        total[pixel] += value;
+      }
+    }
+    EXPECT_EQ(sums.integers()[static_cast<size_t>(n)], in_disk) << "frame " << n;
+    EXPECT_EQ(sums.integers()[static_cast<size_t>(99 + n)], all) << "frame " << n;
+    EXPECT_EQ(done[static_cast<size_t>(n)], valid) << "frame " << n;
+  }
+  EXPECT_EQ(sum.result().integers(), total);
+}
+
+INSTANTIATE_TEST_SUITE_P(WholeAndStrips, FrameProviderTest,
+                         testing::Values(std::pair(1, 0), std::pair(3, 0), std::pair(1, 32),
+                                         std::pair(3, 32), std::pair(2, 768)));
+
+TEST(FrameProviderErrors, WhatTheProviderSaysIsTheErrorOfThePass) {
+  SyntheticProvider provider(Frames(), {}, 0);
+  provider.broken = 60;
+  SumReduction sum;
+  Reduction* const reductions[] = {&sum};
+  const auto failed = RunPass(provider, reductions, Small(2, 24 * 32 * 2));
+  ASSERT_FALSE(failed.ok());
+  EXPECT_EQ(failed.error().kind(), ErrorKind::kCorrupt);
+}
+
+TEST(FrameProviderErrors, OnlySelectedFramesAreRead) {
+  SyntheticProvider provider(Frames(), {}, 0);
+  provider.broken = 60;
+  SumReduction sum;
+  Reduction* const reductions[] = {&sum};
+  PassOptions pass = Small(2, 24 * 32 * 2);
+  pass.selection.assign(99, 0);
+  pass.selection[5] = 1;
+  const auto summary = RunPass(provider, reductions, pass);
+  ASSERT_TRUE(summary.ok()) << summary.error().ToString();
+  EXPECT_EQ(summary->frames, 1);
+  EXPECT_EQ(sum.result().integers().front(),
+            testing_support::SyntheticNumber(5, 0, 0, ElementType::kUint16));
+  pass.selection.pop_back();
+  EXPECT_EQ(RunPass(provider, reductions, pass).error().kind(), ErrorKind::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace penstock
