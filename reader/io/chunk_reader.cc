@@ -14,8 +14,9 @@ uint64_t AlignDown(uint64_t offset) { return offset / kDirectIoAlignment * kDire
 uint64_t AlignUp(uint64_t offset) { return AlignDown(offset + kDirectIoAlignment - 1); }
 
 constexpr int kMostDepth = 256;
-// What one SSD wants of requests of 1 MiB.
-constexpr int kInitialDepth = 4;
+// Four requests of 1 MiB keep one SSD busy; the others come in while the caller works on a chunk,
+// and asks for nothing.
+constexpr int kInitialDepth = 8;
 
 int DepthThatFits(size_t chunk_bytes, size_t request_bytes) {
   return static_cast<int>(std::clamp<size_t>(2 * chunk_bytes / request_bytes, 1, kMostDepth));

@@ -63,7 +63,10 @@ class Mount:
         return (self.cache / "penstock.log").read_text()
 
     def wait_for_log(self, text):
-        wait_for(lambda: text in self.log())
+        try:
+            wait_for(lambda: text in self.log())
+        except AssertionError:
+            raise AssertionError(f"the log does not say {text!r}; it ends with\n{self.log()[-4000:]}") from None
 
     def pid(self) -> int:
         return self.status()["pid"]

@@ -41,7 +41,7 @@ Result<Backend> ParseBackend(std::string_view text);
 struct ReadOptions {
   Backend backend = Backend::kAutomatic;
   size_t request_bytes = size_t{1} << 20;  // of one direct read
-  int queue_depth = 0;                     // direct reads under way per worker; 0: 4, and more
+  int queue_depth = 0;                     // direct reads under way per worker; 0: 8, and more
                                            // where that brings more and the buffers hold them
   size_t buffer_bytes = size_t{4} << 20;   // per buffer; at least one frame. Three per worker.
   bool use_leases = true;
