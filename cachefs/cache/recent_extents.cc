@@ -10,8 +10,6 @@ namespace penstock::cachefs {
 
 namespace {
 
-// So long an extent waits for its reader where there is no room for others.
-constexpr std::chrono::seconds kAwaited{1};
 constexpr size_t kMostSpares = 8;
 
 }  // namespace
@@ -43,7 +41,7 @@ void RecentExtents::Keep(const std::string& id, int64_t extent, Buffer buffer) {
         entries, [&](const Entry& entry) { return entry.extent == extent && entry.id == id; });
     if (leaves == entries.end() && entries.size() >= limit_) {
       leaves = std::ranges::find_if(entries, [&](const Entry& entry) {
-        return entry.read_to_its_end || now - entry.kept >= kAwaited;
+        return entry.read_to_its_end || now - entry.kept >= awaited_;
       });
     }
     if (leaves != entries.end()) {

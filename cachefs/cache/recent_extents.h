@@ -26,9 +26,11 @@ class RecentExtents {
   using Buffer = std::shared_ptr<AlignedBuffer>;
 
   // Holds `limit` extents of 4 MiB at most, beside those that somebody works with. Where nothing
-  // was kept for `idle` all memory is given back. `deadlines` must outlive this.
-  RecentExtents(size_t limit, std::chrono::milliseconds idle, DeadlineWatch& deadlines)
-      : limit_(limit), idle_(idle), deadlines_(deadlines) {}
+  // was kept for `idle` all memory is given back. An extent that was not read to its end gives way
+  // to others after `awaited`. `deadlines` must outlive this.
+  RecentExtents(size_t limit, std::chrono::milliseconds idle, DeadlineWatch& deadlines,
+                std::chrono::milliseconds awaited = std::chrono::seconds(1))
+      : limit_(limit), idle_(idle), awaited_(awaited), deadlines_(deadlines) {}
 
   // A buffer of one extent for the caller alone.
   Result<Buffer> TakeBuffer();
@@ -60,6 +62,7 @@ class RecentExtents {
 
   const size_t limit_;
   const std::chrono::milliseconds idle_;
+  const std::chrono::milliseconds awaited_;
   DeadlineWatch& deadlines_;
   const std::shared_ptr<State> state_ = std::make_shared<State>();
 };

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
+#include <memory>
 #include <thread>
 
 #include "penstock/dataset/block_layout.h"
@@ -12,6 +14,7 @@ namespace penstock::cachefs {
 namespace {
 
 constexpr std::chrono::hours kNeverIdle{1};
+constexpr std::chrono::hours kPatient{1};
 
 RecentExtents::Buffer Filled(RecentExtents& recent, int value) {
   auto buffer = recent.TakeBuffer();
@@ -27,7 +30,7 @@ int ValueOf(const RecentExtents::Buffer& buffer) {
 TEST(RecentExtentsTest, FoundByReplicaAndExtent) {
   DeadlineWatch deadlines;
   const RecentExtents::Buffer none;
-  RecentExtents recent(3, kNeverIdle, deadlines);
+  RecentExtents recent(3, kNeverIdle, deadlines, kPatient);
   recent.Keep("a", 0, Filled(recent, 1));
   recent.Keep("a", 1, Filled(recent, 2));
   recent.Keep("b", 0, Filled(recent, 3));
@@ -40,7 +43,7 @@ TEST(RecentExtentsTest, FoundByReplicaAndExtent) {
 
 TEST(RecentExtentsTest, WhatWasReadToItsEndMakesRoom) {
   DeadlineWatch deadlines;
-  RecentExtents recent(2, kNeverIdle, deadlines);
+  RecentExtents recent(2, kNeverIdle, deadlines, kPatient);
   recent.Keep("a", 0, Filled(recent, 1));
   recent.Keep("a", 1, Filled(recent, 2));
   recent.Find("a", 1, true);
@@ -52,21 +55,25 @@ TEST(RecentExtentsTest, WhatWasReadToItsEndMakesRoom) {
 
 TEST(RecentExtentsTest, FetchesThatRunAheadDoNotPushOutWhatIsReadNext) {
   DeadlineWatch deadlines;
-  RecentExtents recent(2, kNeverIdle, deadlines);
+  RecentExtents recent(2, kNeverIdle, deadlines, kPatient);
   for (int extent = 0; extent < 4; ++extent) recent.Keep("a", extent, Filled(recent, extent));
   EXPECT_EQ(ValueOf(recent.Find("a", 0)), 0);
   EXPECT_EQ(ValueOf(recent.Find("a", 1)), 1);
   EXPECT_EQ(ValueOf(recent.Find("a", 2)), -1);
-  // But nothing waits for ever for a reader who does not come.
-  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
-  recent.Keep("b", 0, Filled(recent, 5));
+}
+
+TEST(RecentExtentsTest, NothingWaitsForEverForAReaderWhoDoesNotCome) {
+  DeadlineWatch deadlines;
+  RecentExtents recent(2, kNeverIdle, deadlines, std::chrono::milliseconds(0));
+  for (int extent = 0; extent < 3; ++extent) recent.Keep("a", extent, Filled(recent, extent));
   EXPECT_EQ(ValueOf(recent.Find("a", 0)), -1);
-  EXPECT_EQ(ValueOf(recent.Find("b", 0)), 5);
+  EXPECT_EQ(ValueOf(recent.Find("a", 1)), 1);
+  EXPECT_EQ(ValueOf(recent.Find("a", 2)), 2);
 }
 
 TEST(RecentExtentsTest, AnExtentThatComesAgainIsThereOnce) {
   DeadlineWatch deadlines;
-  RecentExtents recent(2, kNeverIdle, deadlines);
+  RecentExtents recent(2, kNeverIdle, deadlines, kPatient);
   recent.Keep("a", 0, Filled(recent, 1));
   recent.Keep("b", 0, Filled(recent, 2));
   recent.Keep("a", 0, Filled(recent, 3));
@@ -76,7 +83,7 @@ TEST(RecentExtentsTest, AnExtentThatComesAgainIsThereOnce) {
 
 TEST(RecentExtentsTest, MemoryThatSomebodyReadsIsNotWrittenTo) {
   DeadlineWatch deadlines;
-  RecentExtents recent(1, kNeverIdle, deadlines);
+  RecentExtents recent(1, kNeverIdle, deadlines, kPatient);
   recent.Keep("a", 0, Filled(recent, 1));
   const RecentExtents::Buffer reading = recent.Find("a", 0, true);
   for (int extent = 1; extent < 20; ++extent) {
@@ -88,7 +95,7 @@ TEST(RecentExtentsTest, MemoryThatSomebodyReadsIsNotWrittenTo) {
 
 TEST(RecentExtentsTest, MemoryIsUsedAgain) {
   DeadlineWatch deadlines;
-  RecentExtents recent(1, kNeverIdle, deadlines);
+  RecentExtents recent(1, kNeverIdle, deadlines, kPatient);
   recent.Keep("a", 0, Filled(recent, 1));
   const std::byte* const memory = recent.Find("a", 0, true)->data();
   recent.Keep("a", 1, Filled(recent, 2));
@@ -97,7 +104,7 @@ TEST(RecentExtentsTest, MemoryIsUsedAgain) {
 
 TEST(RecentExtentsTest, NoneIsKeptWhereThereIsToBeNoMemoryForIt) {
   DeadlineWatch deadlines;
-  RecentExtents recent(0, kNeverIdle, deadlines);
+  RecentExtents recent(0, kNeverIdle, deadlines, kPatient);
   recent.Keep("a", 0, Filled(recent, 1));
   EXPECT_EQ(ValueOf(recent.Find("a", 0)), -1);
 }
@@ -113,11 +120,18 @@ TEST(RecentExtentsTest, WhereNothingIsKeptForAWhileAllIsGivenBack) {
 
 TEST(RecentExtentsTest, TheDeadlineMayComeAfterTheEnd) {
   DeadlineWatch deadlines;
+  std::weak_ptr<AlignedBuffer> memory;
   {
-    RecentExtents recent(2, std::chrono::milliseconds(1), deadlines);
+    RecentExtents recent(2, std::chrono::milliseconds(50), deadlines);
     recent.Keep("a", 0, Filled(recent, 1));
+    memory = recent.Find("a", 0);
   }
-  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  EXPECT_TRUE(memory.expired());  // not kept for the deadline
+  // Deadlines come in their order: that of the other one has been by then.
+  std::promise<void> later;
+  deadlines.At(DeadlineWatch::Clock::now() + std::chrono::milliseconds(60),
+               [&] { later.set_value(); });
+  later.get_future().get();
 }
 
 }  // namespace
