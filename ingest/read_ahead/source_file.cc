@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -10,25 +9,11 @@
 #include <array>
 #include <cerrno>
 
+#include "penstock/base/page_cache.h"
+
 namespace penstock::ingest {
 
 namespace {
-
-constexpr uint64_t kPageBytes = 4096;
-
-// cachestat(2), Linux 6.5; not in the headers of older systems.
-constexpr long kCachestatCall = 451;
-struct CachestatRange {
-  uint64_t offset;
-  uint64_t bytes;
-};
-struct Cachestat {
-  uint64_t cached_pages;
-  uint64_t dirty_pages;
-  uint64_t writeback_pages;
-  uint64_t evicted_pages;
-  uint64_t recently_evicted_pages;
-};
 
 // Servers' file systems have caches and read-ahead of their own; the numbers are those of
 // linux/magic.h, Lustre, GPFS and Ceph's client.
@@ -67,10 +52,8 @@ Result<SourceReadMode> SourceReadMode::Of(int fd, const std::filesystem::path& p
 }
 
 bool SourceReadMode::IsResident(uint64_t offset, uint64_t bytes) const {
-  CachestatRange range{offset, std::max<uint64_t>(bytes, 1)};
-  Cachestat result{};
-  if (syscall(kCachestatCall, buffered_.get(), &range, &result, 0) != 0) return true;
-  return result.cached_pages * kPageBytes * 2 > bytes;
+  const auto cached = CachedBytes(buffered_.get(), offset, std::max<uint64_t>(bytes, 1));
+  return !cached || *cached * 2 > bytes;
 }
 
 }  // namespace penstock::ingest
