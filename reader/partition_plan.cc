@@ -24,16 +24,22 @@ std::vector<FrameRange> SelectedRuns(FrameRange frames, std::span<const uint8_t>
 }  // namespace
 
 std::vector<PlannedPartition> PlanPartitions(std::span<const FrameRange> blocks,
-                                             int64_t frames_each,
+                                             int64_t frames_each, const PartitionEnd& end,
                                              std::span<const uint8_t> selection, int64_t bridged) {
   std::vector<PlannedPartition> planned;
   for (size_t b = 0; b < blocks.size(); ++b) {
-    const int64_t end = blocks[b].last;
-    for (int64_t frame = blocks[b].first; frame < end; frame += frames_each) {
+    const int64_t frame_count = blocks[b].last - blocks[b].first;
+    int64_t first = 0;
+    for (int64_t nominal = frames_each; first < frame_count; nominal += frames_each) {
+      int64_t last = frame_count;
+      if (nominal < frame_count) {
+        last = end ? std::clamp(end(nominal), first + 1, nominal) : nominal;
+      }
       PlannedPartition next;
       next.partition = {static_cast<int64_t>(planned.size()),
                         static_cast<int64_t>(b),
-                        {frame, std::min(frame + frames_each, end)}};
+                        {blocks[b].first + first, blocks[b].first + last}};
+      first = last;
       const FrameRange& frames = next.partition.frames;
       if (selection.empty()) {
         next.runs = {frames};
@@ -41,9 +47,9 @@ std::vector<PlannedPartition> PlanPartitions(std::span<const FrameRange> blocks,
       } else {
         next.runs = SelectedRuns(frames, selection, bridged);
         if (next.runs.empty()) continue;
-        const auto first = selection.begin() + static_cast<ptrdiff_t>(frames.first);
-        const auto last = selection.begin() + static_cast<ptrdiff_t>(frames.last);
-        next.selected = std::count_if(first, last, [](uint8_t wanted) { return wanted != 0; });
+        const auto wanted = selection.subspan(static_cast<size_t>(frames.first),
+                                              static_cast<size_t>(frames.last - frames.first));
+        next.selected = std::ranges::count_if(wanted, [](uint8_t each) { return each != 0; });
       }
       planned.push_back(std::move(next));
     }

@@ -4,6 +4,7 @@
 #define PENSTOCK_READER_PARTITION_PLAN_H_
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -19,12 +20,17 @@ struct PlannedPartition {
   int64_t selected = 0;          // frames
 };
 
-// Runs of `frames_each` frames of one of the blocks, which follow one another. `selection`: one per
+// Where a partition ends, in frames since the beginning of its block, that would end after `frames`
+// of them: there or before.
+using PartitionEnd = std::function<int64_t(int64_t frames)>;
+
+// Runs of about `frames_each` frames of one of the blocks, which follow one another; `end` (may be
+// null) moves their ends. `selection`: one per
 // frame, 0: not wanted; empty: all are. Partitions without a wanted frame are left out. Runs that
 // are at most `bridged` frames apart become one: reading a little more is quicker than another
 // request.
 std::vector<PlannedPartition> PlanPartitions(std::span<const FrameRange> blocks,
-                                             int64_t frames_each,
+                                             int64_t frames_each, const PartitionEnd& end,
                                              std::span<const uint8_t> selection, int64_t bridged);
 
 }  // namespace penstock

@@ -53,6 +53,23 @@ int UsableProcessors() {
   return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1u));
 }
 
+// Partitions end where the least of an extent is left over, since who verifies the extent reads it
+// to its end: at most a frame. Of small partitions too much would have to be cut off.
+PartitionEnd EndWithExtents(const Dataset& dataset, const PassOptions& options) {
+  constexpr uint64_t kExtentsWanted = 8;
+  if (dataset.compression() != Compression::kNone ||
+      options.partition_bytes < kExtentsWanted * kExtentBytes) {
+    return nullptr;
+  }
+  return [frame_bytes = dataset.shape().frame_bytes()](int64_t frames) {
+    const uint64_t end = kPayloadStart + static_cast<uint64_t>(frames) * frame_bytes;
+    const uint64_t extent_end = end / kExtentBytes * kExtentBytes;
+    return extent_end < kPayloadStart
+               ? frames
+               : static_cast<int64_t>((extent_end - kPayloadStart) / frame_bytes);
+  };
+}
+
 // What a pass goes over.
 struct PassInput {
   DatasetShape shape;
@@ -65,6 +82,7 @@ struct PassInput {
   int64_t tile_frames = 0;
   int64_t tile_pixels = 0;
   int64_t pixel_unit = 0;
+  PartitionEnd partition_end{};  // null: the frames that were asked for
   // Whether the block may not be there: then nothing of it is read where no frame is valid.
   std::function<bool(int64_t block)> may_be_absent{};
   // `whole`: somebody wants whole frames.
@@ -108,9 +126,9 @@ class Pass {
         options_(options),
         plan_(MakePlan(input, input.shape, options)),
         seen_plan_(MakePlan(input, view_ ? view_->seen() : input.shape, options)),
-        partitions_(
-            PlanPartitions(input.blocks, plan_.partition_frames, options.selection,
-                           kBridgedBytes / static_cast<int64_t>(input.shape.frame_bytes()))) {
+        partitions_(PlanPartitions(
+            input.blocks, plan_.partition_frames, input.partition_end, options.selection,
+            kBridgedBytes / static_cast<int64_t>(input.shape.frame_bytes()))) {
     plan_.partition_count = static_cast<int64_t>(partitions_.size());
     plan_.good_pixels = input.good_pixels;
     seen_plan_.partition_count = plan_.partition_count;
@@ -516,12 +534,13 @@ Result<PassSummary> Reader::Run(std::span<Reduction* const> reductions,
     input.blocks.push_back({.first = block.region.first_frame,
                             .last = block.region.first_frame + block.region.frame_count()});
   }
+  input.partition_end = EndWithExtents(dataset(), options);
   input.may_be_absent = [&blocks](int64_t block) {
     return blocks[static_cast<size_t>(block)].checksum.empty();
   };
   input.make_reader = [this](const PassPlan& plan, bool /*whole*/) {
-    return std::make_unique<FrameReader>(dataset(), state_->options, state_->leases.get(),
-                                         state_->verifier.get(), plan.tile_frames);
+    return std::make_unique<FrameReader>(dataset(), state_->options, state_->sources(),
+                                         plan.tile_frames);
   };
   return RunChecked(input, reductions, options);
 }

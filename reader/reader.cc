@@ -77,9 +77,10 @@ Result<Reader> Reader::Open(const std::filesystem::path& path, const ReadOptions
   if (options.verify && (leases == nullptr || dataset.state() == kGrowingState)) {
     PENSTOCK_ASSIGN_OR_RETURN(verifier, ExtentVerifier::Create(dataset));
   }
-  return Reader(std::make_shared<const State>(State{std::move(dataset), std::move(image_key),
-                                                    std::move(good_pixels), options,
-                                                    std::move(leases), std::move(verifier)}));
+  auto mapped = options.keep_mapped ? std::make_unique<MappedBlocks>() : nullptr;
+  return Reader(std::make_shared<const State>(
+      State{std::move(dataset), std::move(image_key), std::move(good_pixels), options,
+            std::move(leases), std::move(verifier), std::move(mapped)}));
 }
 
 const Dataset& Reader::dataset() const { return state_->dataset; }
@@ -101,11 +102,14 @@ Result<std::vector<std::byte>> Reader::ReadFrame(int64_t frame) const {
         .Expected("image_key 0")
         .Found(fmt::format("{}", image_key()[static_cast<size_t>(frame)]));
   }
-  FrameReader reader(dataset(), state_->options, state_->leases.get(), state_->verifier.get());
+  FrameReader reader(dataset(), state_->options, state_->sources());
   const int64_t block = BlockOfFrame(shape, dataset().grid(), frame);
   PENSTOCK_RETURN_IF_ERROR(reader.Start({0, block, {frame, frame + 1}}, /*alone=*/true));
   PENSTOCK_ASSIGN_OR_RETURN(const FrameRun run, reader.Next());
-  return std::vector<std::byte>(run.pixels, run.pixels + shape.frame_bytes());
+  std::vector<std::byte> pixels(run.pixels, run.pixels + shape.frame_bytes());
+  // Verifies the rest of the extent.
+  PENSTOCK_ASSIGN_OR_RETURN([[maybe_unused]] const FrameRun rest, reader.Next());
+  return pixels;
 }
 
 }  // namespace penstock

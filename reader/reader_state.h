@@ -9,8 +9,10 @@
 
 #include "penstock/dataset/dataset.h"
 #include "penstock/reader/reader.h"
+#include "reader/io/block_sources.h"
 #include "reader/io/extent_verifier.h"
 #include "reader/io/lease_client.h"
+#include "reader/io/mapped_blocks.h"
 
 namespace penstock {
 
@@ -21,6 +23,9 @@ struct Reader::State {
   ReadOptions options;
   std::unique_ptr<LeaseClient> leases;       // null away from a mount
   std::unique_ptr<ExtentVerifier> verifier;  // null where nothing is verified
+  std::unique_ptr<MappedBlocks> mapped;      // null where ReadOptions say so
+
+  BlockSources sources() const { return {leases.get(), verifier.get(), mapped.get()}; }
 };
 
 }  // namespace penstock

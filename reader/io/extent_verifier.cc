@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "penstock/base/file.h"
@@ -54,8 +55,10 @@ bool ExtentVerifier::MarkVerified(int64_t block, int64_t extent) {
 
 void ExtentCheck::Begin(int64_t block, const Source& source, bool alone) {
   active_ = false;
-  if (verifier_ == nullptr || source.begin == source.end) return;
   source_ = source;
+  direct_fd_ = -1;
+  update_end_ = source.end;
+  if (verifier_ == nullptr || source.begin == source.end) return;
   block_ = block;
   position_ = source.begin;
   extent_ = -1;
@@ -73,11 +76,49 @@ uint64_t ExtentCheck::ExtentEnd() const {
   return std::min(static_cast<uint64_t>(extent_ + 1) * kExtentBytes, source_.file_bytes);
 }
 
+uint64_t ExtentCheck::wanted_end() const {
+  if (!active_) return source_.end;
+  const int64_t last = ExtentOf(source_.end - 1);
+  if (last < first_ || verifier_->IsVerified(block_, last)) return source_.end;
+  return std::min(static_cast<uint64_t>(last + 1) * kExtentBytes, source_.file_bytes);
+}
+
+void ExtentCheck::ReadDirect(int fd, uint64_t end) {
+  direct_fd_ = fd;
+  update_end_ = end;
+}
+
+// The bytes from `begin`, at least one and at most up to `end`.
+Result<std::span<const std::byte>> ExtentCheck::ReadPart(uint64_t begin, uint64_t end) {
+  if (scratch_.size() == 0) {
+    PENSTOCK_ASSIGN_OR_RETURN(scratch_, AlignedBuffer::Allocate(kScratchBytes));
+  }
+  const bool direct = direct_fd_ >= 0;
+  const uint64_t first = direct ? begin / kDirectIoAlignment * kDirectIoAlignment : begin;
+  // The alignment is a power of two, and so is the size of the buffer.
+  const uint64_t last =
+      direct ? (end + kDirectIoAlignment - 1) / kDirectIoAlignment * kDirectIoAlignment : end;
+  const auto part = scratch_.span().first(std::min<uint64_t>(scratch_.size(), last - first));
+  auto got = ReadSome(direct ? direct_fd_ : source_.fd, first, part, *source_.path);
+  if (!got.ok() && direct && got.error().system_errno() == EINVAL) {
+    direct_fd_ = -1;  // a file system that takes the flag and refuses the read
+    return ReadPart(begin, end);
+  }
+  if (!got.ok()) return std::move(got).error();
+  if (first + *got <= begin) {
+    return Error::Corrupt("the block file ends too early")
+        .In(source_.path->string())
+        .AtOffset(first + *got)
+        .Expected(fmt::format("{} bytes", source_.file_bytes))
+        .Advice("run `penstock verify` on the dataset");
+  }
+  return std::span<const std::byte>(part).subspan(begin - first,
+                                                  std::min(first + *got, end) - begin);
+}
+
 Status ExtentCheck::Hash(uint64_t begin, uint64_t end) {
-  scratch_.resize(kScratchBytes);
   while (begin < end) {
-    const auto part = std::span(scratch_).first(std::min<uint64_t>(kScratchBytes, end - begin));
-    PENSTOCK_RETURN_IF_ERROR(ReadFully(source_.fd, begin, part, *source_.path));
+    PENSTOCK_ASSIGN_OR_RETURN(const auto part, ReadPart(begin, end));
     hasher_.Update(part);
     begin += part.size();
   }
@@ -121,7 +162,7 @@ Status ExtentCheck::Update(std::span<const std::byte> bytes) {
     bytes = bytes.subspan(part.size());
     if (wanted_ && position_ == extent_end) PENSTOCK_RETURN_IF_ERROR(Close());
   }
-  if (position_ != source_.end) return Status::Ok();
+  if (position_ != update_end_) return Status::Ok();
   active_ = false;
   if (!wanted_) return Status::Ok();
   PENSTOCK_RETURN_IF_ERROR(Hash(position_, ExtentEnd()));

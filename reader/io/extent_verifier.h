@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include "penstock/base/aligned_buffer.h"
 #include "penstock/base/result.h"
 #include "penstock/dataset/block_layout.h"
 #include "penstock/dataset/checksum.h"
@@ -60,6 +61,13 @@ class ExtentCheck {
   };
   // `alone`: there is no pass that verifies the extent in which the partition begins.
   void Begin(int64_t block, const Source& source, bool alone);
+  // Offset up to which bytes are of use: the end of the extent that reaches into the next partition
+  // where that is verified here, otherwise the end of the partition.
+  uint64_t wanted_end() const;
+  // After Begin: Update gets the bytes up to `end`, at least those of the partition and at most up
+  // to wanted_end(); what else is needed is read through `fd`, opened with O_DIRECT, where that is
+  // not negative: the page cache would read ahead what nobody wants from it.
+  void ReadDirect(int fd, uint64_t end);
   // The next bytes of the partition; after the last ones it is verified as a whole. kCorrupt names
   // file, extent and frames.
   Status Update(std::span<const std::byte> bytes);
@@ -72,6 +80,7 @@ class ExtentCheck {
   Status EnterExtent(uint64_t from);
   Status Close();
   Status Hash(uint64_t begin, uint64_t end);  // of the file
+  Result<std::span<const std::byte>> ReadPart(uint64_t begin, uint64_t end);
   uint64_t ExtentEnd() const;
 
   ExtentVerifier* const verifier_;
@@ -83,7 +92,9 @@ class ExtentCheck {
   bool wanted_ = false;  // whether it is being hashed
   uint64_t position_ = 0;
   ExtentHasher hasher_;
-  std::vector<std::byte> scratch_;
+  int direct_fd_ = -1;
+  uint64_t update_end_ = 0;  // that Update gets to
+  AlignedBuffer scratch_;
   int64_t verified_count_ = 0;
 };
 

@@ -26,23 +26,24 @@ int64_t FramesOfVerifiedRun(uint64_t frame_bytes) {
 
 }  // namespace
 
-FrameReader::FrameReader(const Dataset& dataset, const ReadOptions& options, LeaseClient* leases,
-                         ExtentVerifier* verifier, int64_t tile_frames)
+FrameReader::FrameReader(const Dataset& dataset, const ReadOptions& options,
+                         const BlockSources& sources, int64_t tile_frames)
     : dataset_(dataset),
       options_(options),
-      leases_(leases),
+      sources_(sources),
       compressed_(dataset, tile_frames, options.buffer_bytes),
-      check_(verifier) {}
+      check_(sources.verifier) {}
 
 FrameReader::~FrameReader() { CloseBlock(); }
 
 void FrameReader::CloseBlock() {
   chunks_.reset();  // waits for reads under way; its buffers go too
   compressed_.Close();
-  mapped_ = MappedFile();
+  mapped_.reset();
+  residency_.Reset();
   direct_file_.Close();
   file_.Close();
-  if (lease_) leases_->Release(*std::exchange(lease_, std::nullopt));
+  if (lease_) sources_.leases->Release(*std::exchange(lease_, std::nullopt));
   block_ = -1;
 }
 
@@ -55,16 +56,16 @@ Status FrameReader::OpenBlock(int64_t block, bool by_path) {
   path_ = dataset_.directory() / dataset_.blocks()[static_cast<size_t>(block)].relative_path;
   file_bytes_ = dataset_.blocks()[static_cast<size_t>(block)].bytes;
   direct_refused_ = false;
-  if (leases_ != nullptr) lease_ = leases_->Acquire(block, file_bytes_);
+  if (sources_.leases != nullptr) lease_ = sources_.leases->Acquire(block, file_bytes_);
   if (!lease_) {
     if (!by_path) return Error::NotFound("the cache has no complete copy").In(path_.string());
     PENSTOCK_ASSIGN_OR_RETURN(file_, OpenFile(path_, O_RDONLY));
-    PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity identity, IdentifyFile(file_.get(), path_));
-    if (identity.size != file_bytes_) {
+    PENSTOCK_ASSIGN_OR_RETURN(identity_, IdentifyFile(file_.get(), path_));
+    if (identity_.size != file_bytes_) {
       return Error::Corrupt("the block file has the wrong size")
           .In(path_.string())
           .Expected(fmt::format("{} bytes", file_bytes_))
-          .Found(fmt::format("{} bytes", identity.size))
+          .Found(fmt::format("{} bytes", identity_.size))
           .Advice("run `penstock verify` on the dataset");
     }
   }
@@ -97,24 +98,29 @@ Status FrameReader::StartChunks(bool direct) {
                                       options_.buffer_bytes, options_.backend != Backend::kPread);
   }
   const uint64_t frames = std::max<uint64_t>(options_.buffer_bytes / layout_.frame_bytes, 1);
-  return chunks_->Start({direct ? direct_file_.get() : buffered(), begin_, end_,
+  // Bytes behind the partition that are only verified come along.
+  read_end_ = check_.wanted_end();
+  check_.ReadDirect(direct ? direct_file_.get() : -1, read_end_);
+  return chunks_->Start({direct ? direct_file_.get() : buffered(), begin_, read_end_,
                          static_cast<size_t>(frames * layout_.frame_bytes)},
                         path_);
 }
 
 bool FrameReader::MapBlock() {
-  if (mapped_.valid()) return true;
-  auto mapped = MappedFile::Map(buffered(), file_bytes_, path_);
-  if (!mapped.ok()) return false;  // a file system without shared mappings
-  mapped_ = std::move(mapped).value();
-  return true;
+  if (mapped_ != nullptr) return true;
+  // A leased block is given back with its lease, so that the cache may remove it.
+  if (sources_.mapped != nullptr && !lease_) {
+    mapped_ = sources_.mapped->Get(block_, file_.get(), identity_, path_);
+  } else if (auto mapped = MappedFile::Map(buffered(), file_bytes_, path_); mapped.ok()) {
+    mapped_ = std::make_shared<MappedBlock>(std::move(mapped).value());
+  }
+  return mapped_ != nullptr;  // null: a file system without shared mappings
 }
 
 bool FrameReader::IsResident() {
-  if (begin_ == end_) return true;
-  const double share = ResidentShareByReading(buffered(), begin_, end_);
+  const double share = residency_.Share(buffered(), begin_, end_);
   if (share >= 0) return share >= kResidentEnough;
-  return MapBlock() && mapped_.ResidentShare(begin_, end_) >= kResidentEnough;
+  return MapBlock() && mapped_->ResidentShare(begin_, end_) >= kResidentEnough;
 }
 
 void FrameReader::GoTo(const Partition& partition) {
@@ -134,7 +140,7 @@ void FrameReader::GoTo(const Partition& partition) {
 
 Locality FrameReader::LocalityOf(const Partition& partition) {
   if (partition.block != block_ &&
-      !OpenBlock(partition.block, /*by_path=*/leases_ == nullptr).ok()) {
+      !OpenBlock(partition.block, /*by_path=*/sources_.leases == nullptr).ok()) {
     return Locality::kFar;
   }
   GoTo(partition);
@@ -148,7 +154,7 @@ Result<bool> FrameReader::TryMapped() {
   }
   if (!MapBlock()) return false;
   // What can't be brought in is read instead, which either works or names the offset.
-  return mapped_.Populate(begin_, end_).ok();
+  return mapped_->Bring(begin_, end_).ok();
 }
 
 Status FrameReader::Start(const Partition& partition, bool alone) {
@@ -197,10 +203,39 @@ FrameRange FrameReader::FramesOfExtent(int64_t extent) const {
                          : layout_.FramesOfExtent(extent);
 }
 
+Result<std::span<const std::byte>> FrameReader::NextChunk() {
+  auto chunk = chunks_->Next();
+  if (!chunk.ok() && chunk.error().system_errno() == EINVAL && backend_ == Backend::kDirect &&
+      next_frame_ == partition_.frames.first) {
+    // The file system took the flag and refuses the read, as some do.
+    direct_file_.Close();
+    direct_refused_ = true;
+    PENSTOCK_RETURN_IF_ERROR(StartChunks(false));
+    chunk = chunks_->Next();
+  }
+  if (!chunk.ok()) {
+    return std::move(chunk).error().At(
+        fmt::format("frames {}-{}", next_frame_, partition_.frames.last - 1));
+  }
+  return *chunk;
+}
+
+// What was read behind the last frame.
+Status FrameReader::FinishChunks() {
+  while (true) {
+    PENSTOCK_ASSIGN_OR_RETURN(const std::span<const std::byte> chunk, chunks_->Next());
+    if (chunk.empty()) return Status::Ok();
+    PENSTOCK_RETURN_IF_ERROR(check_.Update(chunk));
+  }
+}
+
 Result<FrameRun> FrameReader::Next() {
   FrameRun run;
   run.first_frame = next_frame_;
-  if (next_frame_ == partition_.frames.last) return run;
+  if (next_frame_ == partition_.frames.last) {
+    if (check_.active()) PENSTOCK_RETURN_IF_ERROR(FinishChunks());
+    return run;
+  }
   if (is_compressed()) {
     PENSTOCK_ASSIGN_OR_RETURN(const CompressedFrames::Run decoded, compressed_.Next(check_));
     run.frame_count = decoded.frame_count;
@@ -208,33 +243,24 @@ Result<FrameRun> FrameReader::Next() {
     next_frame_ += run.frame_count;
     return run;
   }
+  const int64_t frames_left = partition_.frames.last - next_frame_;
   if (backend_ == Backend::kMmap) {
-    run.frame_count = partition_.frames.last - next_frame_;
+    run.frame_count = frames_left;
     if (check_.active()) {
       run.frame_count = std::min(run.frame_count, FramesOfVerifiedRun(layout_.frame_bytes));
     }
-    run.pixels = mapped_.data() + begin_ +
+    run.pixels = mapped_->data() + begin_ +
                  static_cast<uint64_t>(next_frame_ - partition_.frames.first) * layout_.frame_bytes;
+    PENSTOCK_RETURN_IF_ERROR(
+        check_.Update({run.pixels, static_cast<uint64_t>(run.frame_count) * layout_.frame_bytes}));
   } else {
-    auto chunk = chunks_->Next();
-    if (!chunk.ok() && chunk.error().system_errno() == EINVAL && backend_ == Backend::kDirect &&
-        next_frame_ == partition_.frames.first) {
-      // The file system took the flag and refuses the read, as some do.
-      direct_file_.Close();
-      direct_refused_ = true;
-      PENSTOCK_RETURN_IF_ERROR(StartChunks(false));
-      chunk = chunks_->Next();
-    }
-    if (!chunk.ok()) {
-      return std::move(chunk).error().At(
-          fmt::format("frames {}-{}", next_frame_, partition_.frames.last - 1));
-    }
-    run.frame_count = static_cast<int64_t>(chunk->size() / layout_.frame_bytes);
-    run.pixels = chunk->data();
+    PENSTOCK_ASSIGN_OR_RETURN(const std::span<const std::byte> chunk, NextChunk());
+    run.frame_count =
+        std::min(static_cast<int64_t>(chunk.size() / layout_.frame_bytes), frames_left);
+    run.pixels = chunk.data();
+    PENSTOCK_RETURN_IF_ERROR(check_.Update(chunk));
   }
   next_frame_ += run.frame_count;
-  PENSTOCK_RETURN_IF_ERROR(
-      check_.Update({run.pixels, static_cast<uint64_t>(run.frame_count) * layout_.frame_bytes}));
   return run;
 }
 

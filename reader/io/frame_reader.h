@@ -7,28 +7,31 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "penstock/base/file.h"
 #include "penstock/base/result.h"
 #include "penstock/dataset/dataset.h"
 #include "penstock/reader/reader.h"
 #include "penstock/reader/reduction.h"
+#include "reader/io/block_sources.h"
 #include "reader/io/chunk_reader.h"
 #include "reader/io/compressed_frames.h"
 #include "reader/io/extent_verifier.h"
 #include "reader/io/lease_client.h"
-#include "reader/io/mapped_file.h"
+#include "reader/io/mapped_blocks.h"
 #include "reader/io/partition_reader.h"
+#include "reader/io/residency_probe.h"
 
 namespace penstock {
 
 // One per worker, not thread-safe. Keeps its buffers, and the block of the last partition open.
 class FrameReader final : public PartitionReader {
  public:
-  // `leases` and `verifier` may be null; all must outlive the reader. `tile_frames`: the runs of
-  // compressed frames are made of whole tiles; 0: any.
-  FrameReader(const Dataset& dataset, const ReadOptions& options, LeaseClient* leases,
-              ExtentVerifier* verifier, int64_t tile_frames = 0);
+  // What `sources` points to must outlive the reader. `tile_frames`: the runs of compressed frames
+  // are made of whole tiles; 0: any.
+  FrameReader(const Dataset& dataset, const ReadOptions& options, const BlockSources& sources,
+              int64_t tile_frames = 0);
   ~FrameReader() override;
   FrameReader(const FrameReader&) = delete;
   FrameReader& operator=(const FrameReader&) = delete;
@@ -38,7 +41,7 @@ class FrameReader final : public PartitionReader {
 
   // kCorrupt where the block file has not the size that the sidecar says.
   Status Start(const Partition& partition, bool alone) override;
-  // With a verifier the partition may only be used once its last run has come without an error.
+  // With a verifier the partition may only be used once the empty run has come without an error.
   Result<FrameRun> Next() override;
 
   void CountPartition(PassSummary& summary) const override;
@@ -54,23 +57,27 @@ class FrameReader final : public PartitionReader {
   bool IsResident();
   Result<bool> TryMapped();
   Status StartChunks(bool direct);
+  Result<std::span<const std::byte>> NextChunk();
+  Status FinishChunks();
   bool OpenDirect();
   FrameRange FramesOfExtent(int64_t extent) const;
   bool is_compressed() const { return dataset_.compression() != Compression::kNone; }
 
   const Dataset& dataset_;
   const ReadOptions& options_;
-  LeaseClient* leases_;
+  const BlockSources sources_;
 
   int64_t block_ = -1;
   BlockLayout layout_;  // of raw frames
   uint64_t file_bytes_ = 0;
   std::filesystem::path path_;
-  FileDescriptor file_;  // by path; not open where there is a lease
+  FileDescriptor file_;    // by path; not open where there is a lease
+  FileIdentity identity_;  // of file_
   std::optional<BlockLease> lease_;
   FileDescriptor direct_file_;
   bool direct_refused_ = false;
-  MappedFile mapped_;
+  std::shared_ptr<MappedBlock> mapped_;
+  ResidencyProbe residency_;
   std::unique_ptr<ChunkReader> chunks_;
   CompressedFrames compressed_;
   ExtentCheck check_;
@@ -82,6 +89,7 @@ class FrameReader final : public PartitionReader {
   int64_t next_frame_ = 0;
   uint64_t begin_ = 0;  // file offsets of the partition
   uint64_t end_ = 0;
+  uint64_t read_end_ = 0;  // where chunks are read: beyond end_ by what is only verified
 };
 
 }  // namespace penstock

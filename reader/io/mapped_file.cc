@@ -1,9 +1,10 @@
 #include "reader/io/mapped_file.h"
 
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -17,6 +18,7 @@ namespace {
 
 constexpr uint64_t kPage = 4096;
 constexpr int kProbes = 16;
+constexpr uint64_t kPagesAtOnce = 4096;
 
 uint64_t ProbeOffset(uint64_t begin, uint64_t end, int probe) {
   return (begin + (end - begin) / kProbes * static_cast<uint64_t>(probe)) / kPage * kPage;
@@ -82,20 +84,18 @@ double MappedFile::ResidentShare(uint64_t begin, uint64_t end) const {
   return static_cast<double>(resident) / kProbes;
 }
 
-double ResidentShareByReading(int fd, uint64_t begin, uint64_t end) {
-  int resident = 0;
-  for (int probe = 0; probe < kProbes; ++probe) {
-    char byte = 0;
-    iovec vector{&byte, 1};
-    const ssize_t count =
-        preadv2(fd, &vector, 1, static_cast<off_t>(ProbeOffset(begin, end, probe)), RWF_NOWAIT);
-    if (count == 1) {
-      ++resident;
-    } else if (count == 0 || errno != EAGAIN) {
-      return -1;
+bool MappedFile::IsResident(uint64_t begin, uint64_t end) const {
+  std::array<unsigned char, kPagesAtOnce> present;
+  for (uint64_t at = begin / kPage * kPage; at < end; at += kPagesAtOnce * kPage) {
+    const uint64_t length = std::min(end - at, kPagesAtOnce * kPage);
+    if (mincore(const_cast<std::byte*>(data_) + at, length, present.data()) != 0) return false;
+    const auto pages = static_cast<ptrdiff_t>((length + kPage - 1) / kPage);
+    if (std::any_of(present.begin(), present.begin() + pages,
+                    [](unsigned char page) { return (page & 1) == 0; })) {
+      return false;
     }
   }
-  return static_cast<double>(resident) / kProbes;
+  return true;
 }
 
 }  // namespace penstock

@@ -26,12 +26,16 @@ class MappedFile {
 
   bool valid() const { return data_ != nullptr; }
   const std::byte* data() const { return data_; }
+  uint64_t bytes() const { return bytes_; }
 
   // Brings the range into the page tables, reading what is not in memory. An error where a page
   // can't be read: touching it would end the process by SIGBUS.
   Status Populate(uint64_t begin, uint64_t end);
   // Share of a few probed pages of the range that are in memory, 0 to 1.
   double ResidentShare(uint64_t begin, uint64_t end) const;
+  // Whether all pages are; true also where the kernel does not tell this user (mincore(2): neither
+  // owner of the file nor allowed to write it).
+  bool IsResident(uint64_t begin, uint64_t end) const;
 
  private:
   void Unmap();
@@ -40,9 +44,6 @@ class MappedFile {
   uint64_t bytes_ = 0;
   std::filesystem::path path_;
 };
-
-// The same share by reading without waiting; negative where the file system can't tell.
-double ResidentShareByReading(int fd, uint64_t begin, uint64_t end);
 
 }  // namespace penstock
 

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "penstock/reader/operations.h"
 #include "penstock/reader/reader.h"
@@ -119,6 +120,49 @@ TEST_F(VerificationTest, AFlippedByteIsFound) {
     Flip(path, offset);
   }
   EXPECT_TRUE(Run(Open(Backend::kPread), 1, 1).ok());
+}
+
+// The rest of an extent comes in chunks of which several fit into what is left of it.
+TEST_F(VerificationTest, TheRestOfAnExtentIsReadAlong) {
+  const uint64_t frame = options_.shape.frame_bytes();
+  for (const Backend backend : {Backend::kDirect, Backend::kPread}) {
+    ReadOptions read;
+    read.backend = backend;
+    read.buffer_bytes = 2 * frame;
+    read.request_bytes = 8192;
+    std::vector<std::byte> expected;
+    {
+      const auto reader = Reader::Open(directory_, read);
+      ASSERT_TRUE(reader.ok());
+      const auto summary = Run(*reader, 1, 3 * frame);
+      ASSERT_TRUE(summary.ok()) << summary.error().ToString();
+      EXPECT_EQ(summary->extents_verified, 6);
+      expected = reader->ReadFrame(51).value();
+    }
+    // Behind the frame that is asked for, and of the same extent.
+    Flip(BlockPath(1), kPayloadStart + 20 * frame);
+    const auto reader = Reader::Open(directory_, read);
+    ASSERT_TRUE(reader.ok());
+    EXPECT_FALSE(reader->ReadFrame(51).ok());
+    Flip(BlockPath(1), kPayloadStart + 20 * frame);
+    EXPECT_EQ(reader->ReadFrame(51).value(), expected);
+  }
+}
+
+// Partitions that end with extents: every frame once, every extent once.
+TEST_F(VerificationTest, LargePartitions) {
+  for (const Backend backend : kBackends) {
+    fs::remove_all(directory_);
+    options_.shape = {{40, 10, false}, {300, 401}, ElementType::kUint8};
+    options_.block_bytes = 390 * options_.shape.frame_bytes();
+    ASSERT_TRUE(testing_support::WriteSyntheticDataset(directory_, options_).ok());
+    const Reader reader = Open(backend);
+    const auto summary = Run(reader, 2, uint64_t{32} << 20);
+    ASSERT_TRUE(summary.ok()) << summary.error().ToString();
+    EXPECT_EQ(summary->frames, 400);
+    EXPECT_EQ(summary->partitions, 3);
+    EXPECT_EQ(summary->extents_verified, 13);
+  }
 }
 
 TEST_F(VerificationTest, NothingDamagedIsEverMerged) {

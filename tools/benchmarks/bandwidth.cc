@@ -23,7 +23,7 @@
 #include "penstock/reader/operations.h"
 #include "penstock/reader/radial.h"
 #include "penstock/reader/reader.h"
-#include "reader/io/mapped_file.h"
+#include "reader/io/mapped_blocks.h"
 #include "reader/kernels/kernels.h"
 
 namespace penstock {
@@ -44,9 +44,9 @@ double Seconds(std::chrono::steady_clock::time_point since) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
 }
 
-// GiB/s of the payload by `threads` threads that only load; blocks are mapped and populated anew,
-// as the reader does it.
-Result<double> LoadAndDiscard(const Reader& reader, int threads) {
+// GiB/s of the payload by `threads` threads that only load, through mappings that are kept, as the
+// reader keeps its own.
+Result<double> LoadAndDiscard(const Reader& reader, MappedBlocks& blocks, int threads) {
   const Dataset& dataset = reader.dataset();
   // Partitions of the reader's size, so that the load is balanced in the same way.
   constexpr uint64_t kPart = uint64_t{64} << 20;
@@ -67,22 +67,18 @@ Result<double> LoadAndDiscard(const Reader& reader, int threads) {
   std::atomic<uint64_t> seen{0};
   std::atomic<bool> failed{false};
   const auto work = [&] {
-    size_t open_block = SIZE_MAX;
-    MappedFile mapped;
     for (size_t i = next++; i < parts.size() && !failed; i = next++) {
       const Part& part = parts[i];
-      if (part.block != open_block) {
-        const auto path = dataset.directory() / dataset.blocks()[part.block].relative_path;
-        auto file = OpenFile(path, O_RDONLY);
-        if (!file.ok()) return failed.store(true);
-        auto map = MappedFile::Map(
-            file->get(), dataset.LayoutOfBlock(static_cast<int64_t>(part.block)).file_bytes, path);
-        if (!map.ok()) return failed.store(true);
-        mapped = std::move(map).value();
-        open_block = part.block;
+      const auto path = dataset.directory() / dataset.blocks()[part.block].relative_path;
+      const auto file = OpenFile(path, O_RDONLY);
+      const auto identity = file.ok() ? IdentifyFile(file->get(), path) : file.error();
+      if (!identity.ok()) return failed.store(true);
+      const auto mapped =
+          blocks.Get(static_cast<int64_t>(part.block), file->get(), *identity, path);
+      if (mapped == nullptr || !mapped->Bring(part.begin, part.end).ok()) {
+        return failed.store(true);
       }
-      if (!mapped.Populate(part.begin, part.end).ok()) return failed.store(true);
-      seen ^= kernels::LoadAndDiscard(mapped.data() + part.begin, part.end - part.begin);
+      seen ^= kernels::LoadAndDiscard(mapped->data() + part.begin, part.end - part.begin);
     }
   };
   const auto start = std::chrono::steady_clock::now();
@@ -179,6 +175,7 @@ Status Measure(const BandwidthOptions& options, Rates& rates) {
 
   PENSTOCK_ASSIGN_OR_RETURN(const auto operations, MakeOperations(signal));
 
+  MappedBlocks blocks;
   PassOptions pass;
   pass.threads = options.threads;
   pass.tile_bytes = options.tile_bytes;
@@ -189,7 +186,8 @@ Status Measure(const BandwidthOptions& options, Rates& rates) {
           std::find(options.only.begin(), options.only.end(), name) == options.only.end()) {
         continue;
       }
-      PENSTOCK_ASSIGN_OR_RETURN(const double limit, LoadAndDiscard(reader, options.threads));
+      PENSTOCK_ASSIGN_OR_RETURN(const double limit,
+                                LoadAndDiscard(reader, blocks, options.threads));
       Reduction* const reductions[] = {operation.get()};
       PENSTOCK_ASSIGN_OR_RETURN(const PassSummary summary, reader.Run(reductions, pass));
       if (repeat < 0) continue;
