@@ -24,7 +24,7 @@ std::vector<FrameRange> SelectedRuns(FrameRange frames, std::span<const uint8_t>
 }  // namespace
 
 std::vector<PlannedPartition> PlanPartitions(std::span<const FrameRange> blocks,
-                                             int64_t frames_each, const PartitionEnd& end,
+                                             int64_t frames_each, const PartitionEnds& ends,
                                              std::span<const uint8_t> selection, int64_t bridged) {
   std::vector<PlannedPartition> planned;
   for (size_t b = 0; b < blocks.size(); ++b) {
@@ -33,7 +33,8 @@ std::vector<PlannedPartition> PlanPartitions(std::span<const FrameRange> blocks,
     for (int64_t nominal = frames_each; first < frame_count; nominal += frames_each) {
       int64_t last = frame_count;
       if (nominal < frame_count) {
-        last = end ? std::clamp(end(nominal), first + 1, nominal) : nominal;
+        const int64_t earliest = std::max(first + 1, nominal - ends.most_before);
+        last = ends.end ? std::clamp(ends.end(nominal), earliest, nominal) : nominal;
       }
       PlannedPartition next;
       next.partition = {static_cast<int64_t>(planned.size()),

@@ -22,15 +22,18 @@ struct PlannedPartition {
 
 // Where a partition ends, in frames since the beginning of its block, that would end after `frames`
 // of them: there or before.
-using PartitionEnd = std::function<int64_t(int64_t frames)>;
+struct PartitionEnds {
+  std::function<int64_t(int64_t frames)> end{};  // null: as it is
+  int64_t most_before = 0;                       // no end is moved by more frames
+};
 
-// Runs of about `frames_each` frames of one of the blocks, which follow one another; `end` (may be
-// null) moves their ends. `selection`: one per
+// Runs of `frames_each` frames of one of the blocks, which follow one another; where `ends` moves
+// them, of at most ends.most_before more. `selection`: one per
 // frame, 0: not wanted; empty: all are. Partitions without a wanted frame are left out. Runs that
 // are at most `bridged` frames apart become one: reading a little more is quicker than another
 // request.
 std::vector<PlannedPartition> PlanPartitions(std::span<const FrameRange> blocks,
-                                             int64_t frames_each, const PartitionEnd& end,
+                                             int64_t frames_each, const PartitionEnds& ends,
                                              std::span<const uint8_t> selection, int64_t bridged);
 
 }  // namespace penstock

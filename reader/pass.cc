@@ -53,21 +53,20 @@ int UsableProcessors() {
   return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1u));
 }
 
-// Partitions end where the least of an extent is left over, since who verifies the extent reads it
-// to its end: at most a frame. Of small partitions too much would have to be cut off.
-PartitionEnd EndWithExtents(const Dataset& dataset, const PassOptions& options) {
+// Partitions end where at most a frame of an extent is left over, since who verifies the extent
+// reads it to its end. Of small partitions, or with large frames, too much would have to be moved.
+PartitionEnds EndWithExtents(const Dataset& dataset, const PassOptions& options) {
   constexpr uint64_t kExtentsWanted = 8;
-  if (dataset.compression() != Compression::kNone ||
+  const uint64_t frame_bytes = dataset.shape().frame_bytes();
+  if (dataset.compression() != Compression::kNone || frame_bytes > kExtentBytes / 2 ||
       options.partition_bytes < kExtentsWanted * kExtentBytes) {
-    return nullptr;
+    return {};
   }
-  return [frame_bytes = dataset.shape().frame_bytes()](int64_t frames) {
+  const auto last_of_extent = [frame_bytes](int64_t frames) {
     const uint64_t end = kPayloadStart + static_cast<uint64_t>(frames) * frame_bytes;
-    const uint64_t extent_end = end / kExtentBytes * kExtentBytes;
-    return extent_end < kPayloadStart
-               ? frames
-               : static_cast<int64_t>((extent_end - kPayloadStart) / frame_bytes);
+    return static_cast<int64_t>((end / kExtentBytes * kExtentBytes - kPayloadStart) / frame_bytes);
   };
+  return {last_of_extent, static_cast<int64_t>(kExtentBytes / frame_bytes + 1)};
 }
 
 // What a pass goes over.
@@ -82,7 +81,7 @@ struct PassInput {
   int64_t tile_frames = 0;
   int64_t tile_pixels = 0;
   int64_t pixel_unit = 0;
-  PartitionEnd partition_end{};  // null: the frames that were asked for
+  PartitionEnds partition_ends{};
   // Whether the block may not be there: then nothing of it is read where no frame is valid.
   std::function<bool(int64_t block)> may_be_absent{};
   // `whole`: somebody wants whole frames.
@@ -127,10 +126,12 @@ class Pass {
         plan_(MakePlan(input, input.shape, options)),
         seen_plan_(MakePlan(input, view_ ? view_->seen() : input.shape, options)),
         partitions_(PlanPartitions(
-            input.blocks, plan_.partition_frames, input.partition_end, options.selection,
+            input.blocks, plan_.partition_frames, input.partition_ends, options.selection,
             kBridgedBytes / static_cast<int64_t>(input.shape.frame_bytes()))) {
+    plan_.partition_frames += input.partition_ends.most_before;
     plan_.partition_count = static_cast<int64_t>(partitions_.size());
     plan_.good_pixels = input.good_pixels;
+    seen_plan_.partition_frames = plan_.partition_frames;
     seen_plan_.partition_count = plan_.partition_count;
     if (view_) seen_plan_.good_pixels = view_->good_pixels();
     for (size_t i = 0; i < reductions.size(); ++i) {
@@ -534,7 +535,7 @@ Result<PassSummary> Reader::Run(std::span<Reduction* const> reductions,
     input.blocks.push_back({.first = block.region.first_frame,
                             .last = block.region.first_frame + block.region.frame_count()});
   }
-  input.partition_end = EndWithExtents(dataset(), options);
+  input.partition_ends = EndWithExtents(dataset(), options);
   input.may_be_absent = [&blocks](int64_t block) {
     return blocks[static_cast<size_t>(block)].checksum.empty();
   };

@@ -149,19 +149,33 @@ TEST_F(VerificationTest, TheRestOfAnExtentIsReadAlong) {
   }
 }
 
-// Partitions that end with extents: every frame once, every extent once.
+// Partitions that end with extents: every frame once, every extent once, and no partition has more
+// frames than was said.
 TEST_F(VerificationTest, LargePartitions) {
-  for (const Backend backend : kBackends) {
-    fs::remove_all(directory_);
-    options_.shape = {{40, 10, false}, {300, 401}, ElementType::kUint8};
-    options_.block_bytes = 390 * options_.shape.frame_bytes();
-    ASSERT_TRUE(testing_support::WriteSyntheticDataset(directory_, options_).ok());
-    const Reader reader = Open(backend);
-    const auto summary = Run(reader, 2, uint64_t{32} << 20);
-    ASSERT_TRUE(summary.ok()) << summary.error().ToString();
+  fs::remove_all(directory_);
+  options_.shape = {{40, 10, false}, {300, 401}, ElementType::kUint8};
+  options_.block_bytes = 390 * options_.shape.frame_bytes();
+  ASSERT_TRUE(testing_support::WriteSyntheticDataset(directory_, options_).ok());
+  const SignalShape signal = options_.shape.signal;
+  const auto frame_sums = [&](const Reader& reader, uint64_t partition_bytes) {
+    auto masks = MaskReduction::Create({FullMask(signal)});
+    EXPECT_TRUE(masks.ok());
+    Reduction* const reductions[] = {masks->get()};
+    PassOptions options;
+    options.threads = 2;
+    options.partition_bytes = partition_bytes;
+    const auto summary = reader.Run(reductions, options);
+    EXPECT_TRUE(summary.ok()) << summary.error().ToString();
     EXPECT_EQ(summary->frames, 400);
-    EXPECT_EQ(summary->partitions, 3);
     EXPECT_EQ(summary->extents_verified, 13);
+    return (*masks)->result().values;
+  };
+  const auto expected = frame_sums(Open(Backend::kPread), 1);
+  for (const Backend backend : kBackends) {
+    // The last partition of a block gets what others gave.
+    for (const uint64_t frames : {280, 300, 373, 390}) {
+      EXPECT_EQ(frame_sums(Open(backend), frames * options_.shape.frame_bytes()), expected);
+    }
   }
 }
 
