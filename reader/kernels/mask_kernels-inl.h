@@ -30,6 +30,7 @@ struct SelectKernel {
   using Pixel = T;
   using MaskValue = T;
   using Total = int64_t;
+  static constexpr bool kConverts = false;
   static constexpr hn::ScalableTag<T> d_pixel{};
   static constexpr hn::ScalableTag<uint64_t> d_narrow{};
   static constexpr hn::ScalableTag<uint64_t> d_wide{};
@@ -49,6 +50,7 @@ struct SelectKernel {
 struct WeighKernel {
   using MaskValue = int16_t;
   using Total = int64_t;
+  static constexpr bool kConverts = false;
   static constexpr hn::ScalableTag<int16_t> d_mask{};
   static constexpr hn::ScalableTag<int32_t> d_narrow{};
   static constexpr hn::ScalableTag<int64_t> d_wide{};

@@ -36,35 +36,58 @@ namespace hn = hwy::HWY_NAMESPACE;
 // A Kernel has: Pixel, MaskValue, Total (of the result); tags `d_narrow`, `d_wide` of the
 // accumulators; Lanes() pixels per step; LoadPixels, LoadMask, MultiplyAdd on narrow accumulators,
 // AddWidened(wide, narrow), Scalar(pixel, mask value) for the pixels of the last partial step;
-// MaximumSteps() before the narrow accumulator has to be widened.
+// MaximumSteps() before the narrow accumulator has to be widened; kConverts where LoadPixels does
+// more than to load.
 
 inline constexpr size_t kFrameBlock = 4;
 inline constexpr size_t kMaskBlock = 4;
-inline constexpr size_t kMaskBatch = 64;          // masks per pass over the pixels
-inline constexpr size_t kMaskChunkBytes = 24576;  // of all masks together: half an L1 cache
+inline constexpr size_t kMaskBatch = 64;  // masks per pass over the pixels
+inline constexpr size_t kMaskChunkBytes =
+    12288;  // of all masks together: what leaves room for four frames in 32 KiB
 inline constexpr size_t kPrefetchBytes = 1024;
 
 template <class Kernel>
 using WideLane = hn::TFromD<decltype(Kernel::d_wide)>;
 
-// What to fetch ahead: frames first_frame, first_frame + frame_step, ... (modulo the frame block).
+// AVX2 and older have 16 vector registers, less than 4 x 4 sums and what goes into them.
+inline constexpr bool kFewRegisters = HWY_TARGET >= HWY_AVX2 && HWY_ARCH_X86;
+
+// What to fetch ahead: of `frames` frames from `first` on those numbered pass, pass + passes, ...
+// (modulo their number, a power of two), so that all passes over a chunk together fetch the next.
 template <class Kernel>
 struct Prefetch {
+  const typename Kernel::Pixel* first;
+  size_t frames;
   size_t pixels;  // how far
-  size_t first_frame;
-  size_t frame_step;
+  size_t pass;
+  size_t passes;
 };
 
+template <class Kernel>
+using NarrowLane = hn::TFromD<decltype(Kernel::d_narrow)>;
+
+// Otherwise g++ reads each weight from memory once more for every frame.
+template <class V>
+HWY_INLINE V KeptInRegister(V vector) {
+#if HWY_ARCH_X86 && HWY_COMPILER_GCC && !HWY_COMPILER_CLANG
+  auto raw = vector.raw;
+  __asm__("" : "+x"(raw));
+  return V{raw};
+#else
+  return vector;
+#endif
+}
+
+// Adds to the narrow sums of kFrames x kMasks, in rows of `sum_stride`; no more than they can take.
 template <class Kernel, size_t kFrames, size_t kMasks>
 HWY_INLINE void ProductBlock(const Kernel& kernel, const typename Kernel::Pixel* first,
                              size_t frame_stride, const typename Kernel::MaskValue* const* masks,
                              size_t begin, size_t steps, const Prefetch<Kernel>& prefetch,
-                             WideLane<Kernel>* wide, size_t wide_stride) {
+                             NarrowLane<Kernel>* sums, size_t sum_stride) {
   constexpr auto d_narrow = Kernel::d_narrow;
-  constexpr auto d_wide = Kernel::d_wide;
   using Narrow = hn::Vec<decltype(d_narrow)>;
   const size_t lanes = kernel.Lanes();
-  const size_t wide_lanes = hn::Lanes(d_wide);
+  const size_t narrow_lanes = hn::Lanes(d_narrow);
   const typename Kernel::Pixel* frame[kFrames];
   const typename Kernel::MaskValue* mask[kMasks];
   // Every step prefetches for every frame, without a branch, which would make g++ spill registers:
@@ -72,68 +95,74 @@ HWY_INLINE void ProductBlock(const Kernel& kernel, const typename Kernel::Pixel*
   const typename Kernel::Pixel* ahead[kFrames];
   for (size_t f = 0; f < kFrames; ++f) {
     frame[f] = first + f * frame_stride + begin;
-    const size_t frame_ahead = (prefetch.first_frame + f * prefetch.frame_step) % kFrames;
-    ahead[f] = first + frame_ahead * frame_stride + begin + prefetch.pixels;
+    const size_t frame_ahead = (prefetch.pass + f * prefetch.passes) & (prefetch.frames - 1);
+    ahead[f] = prefetch.first + frame_ahead * frame_stride + begin + prefetch.pixels;
   }
   for (size_t k = 0; k < kMasks; ++k) mask[k] = masks[k] + begin;
 
-  while (steps > 0) {
-    const size_t now = std::min(steps, kernel.MaximumSteps());
-    steps -= now;
-    Narrow sum[kFrames][kMasks];
+  Narrow sum[kFrames][kMasks];
+  PENSTOCK_UNROLL
+  for (size_t f = 0; f < kFrames; ++f) {
     PENSTOCK_UNROLL
-    for (size_t f = 0; f < kFrames; ++f) {
-      PENSTOCK_UNROLL
-      for (size_t k = 0; k < kMasks; ++k) sum[f][k] = hn::Zero(d_narrow);
+    for (size_t k = 0; k < kMasks; ++k) {
+      sum[f][k] = hn::Load(d_narrow, sums + (f * sum_stride + k) * narrow_lanes);
     }
-    for (size_t step = 0; step < now; ++step) {
-      typename Kernel::MaskVector weight[kMasks];
-      PENSTOCK_UNROLL
-      for (size_t k = 0; k < kMasks; ++k) weight[k] = kernel.LoadMask(mask[k] + step * lanes);
-      PENSTOCK_UNROLL
-      for (size_t f = 0; f < kFrames; ++f) {
-        hwy::Prefetch(ahead[f] + step * lanes);
-        const auto x = kernel.LoadPixels(frame[f] + step * lanes);
-        PENSTOCK_UNROLL
-        for (size_t k = 0; k < kMasks; ++k) {
-          sum[f][k] = kernel.MultiplyAdd(x, weight[k], sum[f][k]);
-        }
-      }
+  }
+  for (size_t step = 0; step < steps; ++step) {
+    typename Kernel::MaskVector weight[kMasks];
+    PENSTOCK_UNROLL
+    for (size_t k = 0; k < kMasks; ++k) {
+      weight[k] = KeptInRegister(kernel.LoadMask(mask[k] + step * lanes));
     }
     PENSTOCK_UNROLL
     for (size_t f = 0; f < kFrames; ++f) {
-      frame[f] += now * lanes;
-      ahead[f] += now * lanes;
+      hwy::Prefetch(ahead[f] + step * lanes);
+      const auto x = kernel.LoadPixels(frame[f] + step * lanes);
       PENSTOCK_UNROLL
       for (size_t k = 0; k < kMasks; ++k) {
-        WideLane<Kernel>* const at = wide + (f * wide_stride + k) * wide_lanes;
-        hn::Store(kernel.AddWidened(hn::Load(d_wide, at), sum[f][k]), d_wide, at);
+        sum[f][k] = kernel.MultiplyAdd(x, weight[k], sum[f][k]);
       }
     }
-    for (size_t k = 0; k < kMasks; ++k) mask[k] += now * lanes;
+  }
+  PENSTOCK_UNROLL
+  for (size_t f = 0; f < kFrames; ++f) {
+    PENSTOCK_UNROLL
+    for (size_t k = 0; k < kMasks; ++k) {
+      hn::Store(sum[f][k], d_narrow, sums + (f * sum_stride + k) * narrow_lanes);
+    }
   }
 }
 
 template <class Kernel, size_t kFrames>
-HWY_INLINE void ProductGroup(const Kernel& kernel, size_t masks_in_group,
+HWY_INLINE void ProductGroup(const Kernel& kernel, size_t masks_in_group, bool in_halves,
                              const typename Kernel::Pixel* first, size_t frame_stride,
                              const typename Kernel::MaskValue* const* masks, size_t begin,
-                             size_t steps, const Prefetch<Kernel>& prefetch, WideLane<Kernel>* wide,
-                             size_t wide_stride) {
+                             size_t steps, Prefetch<Kernel> prefetch, NarrowLane<Kernel>* sums,
+                             size_t sum_stride) {
   switch (masks_in_group) {
     case 1:
       return ProductBlock<Kernel, kFrames, 1>(kernel, first, frame_stride, masks, begin, steps,
-                                              prefetch, wide, wide_stride);
+                                              prefetch, sums, sum_stride);
     case 2:
       return ProductBlock<Kernel, kFrames, 2>(kernel, first, frame_stride, masks, begin, steps,
-                                              prefetch, wide, wide_stride);
+                                              prefetch, sums, sum_stride);
     case 3:
       return ProductBlock<Kernel, kFrames, 3>(kernel, first, frame_stride, masks, begin, steps,
-                                              prefetch, wide, wide_stride);
+                                              prefetch, sums, sum_stride);
     default:
-      return ProductBlock<Kernel, kFrames, 4>(kernel, first, frame_stride, masks, begin, steps,
-                                              prefetch, wide, wide_stride);
+      break;
   }
+  if constexpr (kFewRegisters && kFrames % 2 == 0) {
+    for (size_t f = 0; in_halves && f < kFrames; f += 2) {
+      ProductBlock<Kernel, 2, 4>(kernel, first + f * frame_stride, frame_stride, masks, begin,
+                                 steps, prefetch,
+                                 sums + f * sum_stride * hn::Lanes(Kernel::d_narrow), sum_stride);
+      ++prefetch.pass;
+    }
+    if (in_halves) return;
+  }
+  ProductBlock<Kernel, kFrames, 4>(kernel, first, frame_stride, masks, begin, steps, prefetch, sums,
+                                   sum_stride);
 }
 
 // kFrames frames, at most kMaskBatch masks.
@@ -146,28 +175,51 @@ HWY_NOINLINE void ProductOfFrames(const Kernel& kernel, const typename Kernel::P
   using Wide = WideLane<Kernel>;
   const size_t lanes = kernel.Lanes();
   const size_t wide_lanes = hn::Lanes(d_wide);
+  const size_t narrow_lanes = hn::Lanes(Kernel::d_narrow);
   const size_t groups = (mask_count + kMaskBlock - 1) / kMaskBlock;
+  // A single group of a kernel that does little waits for memory either way.
+  const bool computes = groups > 1 || (mask_count == kMaskBlock && Kernel::kConverts);
+  const size_t passes_of_group = kFewRegisters && kFrames > 1 && computes ? 2 : 1;
 
   HWY_ALIGN Wide wide[kFrames * kMaskBatch * hn::MaxLanes(d_wide)];
   std::fill_n(wide, kFrames * mask_count * wide_lanes, Wide{0});
+  HWY_ALIGN NarrowLane<Kernel> narrow[kFrames * kMaskBatch * hn::MaxLanes(Kernel::d_narrow)];
+  std::fill_n(narrow, kFrames * mask_count * narrow_lanes, NarrowLane<Kernel>{0});
+  const auto widen = [&] {
+    for (size_t i = 0; i < kFrames * mask_count; ++i) {
+      const auto sums = hn::Load(Kernel::d_narrow, narrow + i * narrow_lanes);
+      const auto total = hn::Load(d_wide, wide + i * wide_lanes);
+      hn::Store(kernel.AddWidened(total, sums), d_wide, wide + i * wide_lanes);
+      hn::Store(hn::Zero(Kernel::d_narrow), Kernel::d_narrow, narrow + i * narrow_lanes);
+    }
+  };
 
   const size_t all_steps = pixels / lanes;
   size_t chunk_steps = all_steps;
   size_t prefetch_pixels = kPrefetchBytes / sizeof(typename Kernel::Pixel);
-  if (groups > 1) {
+  if (groups * passes_of_group > 1) {
     chunk_steps = kMaskChunkBytes / (mask_count * sizeof(typename Kernel::MaskValue) * lanes);
     chunk_steps = std::max<size_t>(chunk_steps, 8);
     prefetch_pixels = chunk_steps * lanes;
   }
-  for (size_t step = 0; step < all_steps; step += chunk_steps) {
-    const size_t steps = std::min(chunk_steps, all_steps - step);
+  size_t room = kernel.MaximumSteps();  // in the narrow sums
+  for (size_t step = 0; step < all_steps;) {
+    const size_t steps = std::min({chunk_steps, all_steps - step, room});
     for (size_t group = 0; group < groups; ++group) {
-      ProductGroup<Kernel, kFrames>(kernel, std::min(kMaskBlock, mask_count - group * kMaskBlock),
-                                    first, frame_stride, masks + group * kMaskBlock, step * lanes,
-                                    steps, Prefetch<Kernel>{prefetch_pixels, group, groups},
-                                    wide + group * kMaskBlock * wide_lanes, mask_count);
+      ProductGroup<Kernel, kFrames>(
+          kernel, std::min(kMaskBlock, mask_count - group * kMaskBlock), passes_of_group > 1, first,
+          frame_stride, masks + group * kMaskBlock, step * lanes, steps,
+          {first, kFrames, prefetch_pixels, group * passes_of_group, groups * passes_of_group},
+          narrow + group * kMaskBlock * narrow_lanes, mask_count);
+    }
+    step += steps;
+    room -= steps;
+    if (room == 0) {
+      widen();
+      room = kernel.MaximumSteps();
     }
   }
+  widen();
 
   for (size_t f = 0; f < kFrames; ++f) {
     const typename Kernel::Pixel* const frame = first + f * frame_stride;

@@ -30,6 +30,7 @@ struct FloatKernel {
   using Pixel = PixelType;
   using MaskValue = float;
   using Total = double;
+  static constexpr bool kConverts = !hwy::IsSame<Pixel, float>();
   static constexpr hn::ScalableTag<float> d_narrow{};
   static constexpr hn::ScalableTag<double> d_wide{};
   using MaskVector = hn::Vec<decltype(d_narrow)>;

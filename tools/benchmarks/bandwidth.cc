@@ -111,12 +111,15 @@ std::vector<Mask> SomeMasks(SignalShape shape, int count) {
   return masks;
 }
 
-// Masks that are neither binary nor of whole numbers.
+// Masks that are neither binary nor of whole numbers, with other weights in every pixel of each:
+// no two pixels could be added before they are weighted.
 std::vector<Mask> SomeFloatMasks(SignalShape shape, int count) {
   std::vector<Mask> masks = SomeMasks(shape, count);
+  uint32_t random = 1;
   for (Mask& mask : masks) {
-    for (size_t i = 0; i < mask.weights.size(); ++i) {
-      mask.weights[i] = 0.1 + static_cast<double>(i % 251) / 251;
+    for (double& weight : mask.weights) {
+      random = random * 1664525 + 1013904223;
+      weight = 0.1 + static_cast<double>(random >> 8) / (1 << 24);
     }
   }
   return masks;
