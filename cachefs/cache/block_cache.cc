@@ -283,6 +283,7 @@ void BlockCache::AnswerAllWaiters(Replica& replica) {
 
 bool BlockCache::Stop(std::chrono::milliseconds patience) {
   inventory_stops_ = true;
+  waiting_fills_.Drop();
   const bool read = disk_readers_.Stop(patience);
   const bool listed = inventory_worker_.Stop(patience);
   const auto unfinished = finish_queue_.Stop(patience);

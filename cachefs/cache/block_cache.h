@@ -36,6 +36,7 @@
 #include "cachefs/cache/fetch_tuner.h"
 #include "cachefs/cache/finish_queue.h"
 #include "cachefs/cache/holding_table.h"
+#include "cachefs/cache/parked_tasks.h"
 #include "cachefs/cache/recent_extents.h"
 #include "cachefs/cache/replica.h"
 #include "cachefs/cache/s3_fifo.h"
@@ -266,6 +267,8 @@ class BlockCache {
                        WorkerPool::Priority priority = WorkerPool::Priority::kBackground) const;
   void SubmitFill(const ReplicaPin& replica);
   void FillStep(const ReplicaPin& replica);
+  // True: the chain goes on later.
+  bool WaitsForReader(const ReplicaPin& replica);
   // Whenever a fetch or a chain has ended: finishes a replica that has become whole, and answers
   // those who wait for one that will not.
   void SettleFill(const ReplicaPin& replica);
@@ -318,6 +321,7 @@ class BlockCache {
 
   // Last: their threads use everything above.
   WorkerPool fetchers_;
+  ParkedTasks waiting_fills_{deadlines_};
   WorkerPool disk_readers_{kDiskReaders};
   WorkerPool inventory_worker_{1};
   FinishQueue finish_queue_;

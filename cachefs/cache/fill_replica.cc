@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -14,6 +15,13 @@
 #include "penstock/base/file.h"
 
 namespace penstock::cachefs {
+
+namespace {
+
+// What a quick reader takes for an extent.
+constexpr std::chrono::milliseconds kReaderCatchesUp{3};
+
+}  // namespace
 
 void BlockCache::StartFill(const ReplicaPin& replica, WorkerPool::Priority priority) {
   {
@@ -51,7 +59,24 @@ void BlockCache::SubmitFill(const ReplicaPin& replica) {
   }
 }
 
+bool BlockCache::WaitsForReader(const ReplicaPin& replica) {
+  WorkerPool::Priority priority{};
+  int64_t next = 0;
+  {
+    const std::lock_guard lock(replica->mutex);
+    if (!replica->completion_waiters.empty()) return false;
+    priority = replica->fill_priority;
+    next = replica->fill_next;
+  }
+  if (!recent_.ReaderIsFarBehind(replica->source->id, next)) return false;
+  waiting_fills_.Park(kReaderCatchesUp, [this, replica, priority] {
+    fetchers_.Submit(priority, [this, replica] { FillStep(replica); });
+  });
+  return true;
+}
+
 void BlockCache::FillStep(const ReplicaPin& replica) {
+  if (WaitsForReader(replica)) return;
   std::optional<int64_t> extent;
   bool unverified = false;
   WorkerPool::Priority priority{};

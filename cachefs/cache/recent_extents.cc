@@ -12,6 +12,9 @@ namespace {
 
 constexpr size_t kMostSpares = 8;
 
+// A reader takes no longer from one extent to the next.
+constexpr std::chrono::milliseconds kReads{100};
+
 }  // namespace
 
 Result<RecentExtents::Buffer> RecentExtents::TakeBuffer() {
@@ -59,12 +62,30 @@ void RecentExtents::Keep(const std::string& id, int64_t extent, Buffer buffer) {
   if (watch) Watch(state_, idle_, deadlines_);
 }
 
+bool RecentExtents::ReaderIsFarBehind(const std::string& id, int64_t next) const {
+  const auto now = DeadlineWatch::Clock::now();
+  // The rest is for what is under way already.
+  const size_t most = limit_ * 3 / 4;
+  const std::lock_guard lock(state_->mutex);
+  if (now - state_->read_at > kReads) return false;
+  if (state_->read_id == id) return next - state_->read_extent > static_cast<int64_t>(most);
+  const auto awaited = std::ranges::count_if(state_->entries, [&](const Entry& entry) {
+    return !entry.read_to_its_end && now - entry.kept < awaited_;
+  });
+  return static_cast<size_t>(awaited) >= most;
+}
+
 RecentExtents::Buffer RecentExtents::Find(const std::string& id, int64_t extent,
                                           bool reads_its_end) const {
   const std::lock_guard lock(state_->mutex);
   for (Entry& entry : state_->entries) {
     if (entry.extent != extent || entry.id != id) continue;
-    entry.read_to_its_end = entry.read_to_its_end || reads_its_end;
+    if (reads_its_end) {
+      entry.read_to_its_end = true;
+      state_->read_id = id;
+      state_->read_extent = extent;
+      state_->read_at = DeadlineWatch::Clock::now();
+    }
     return entry.buffer;
   }
   return nullptr;

@@ -36,6 +36,9 @@ class RecentExtents {
   Result<Buffer> TakeBuffer();
   // `buffer` has the verified bytes of the extent and is not written to any more.
   void Keep(const std::string& id, int64_t extent, Buffer buffer);
+  // Whether somebody reads extents to their ends and is so far behind `next` of the replica, which
+  // would be fetched ahead of him, that it would have to be read back from the disk for him.
+  bool ReaderIsFarBehind(const std::string& id, int64_t next) const;
   // Null where it is not among them. What was read to its end makes room first.
   Buffer Find(const std::string& id, int64_t extent, bool reads_its_end = false) const;
 
@@ -53,6 +56,10 @@ class RecentExtents {
     std::vector<Entry> entries;  // the oldest first
     std::vector<Buffer> spares;  // memory to use again; some of it may still be read
     DeadlineWatch::Clock::time_point last_kept;
+    // What was read to its end last.
+    std::string read_id;
+    int64_t read_extent = 0;
+    DeadlineWatch::Clock::time_point read_at;
     bool watched = false;
   };
   // The mutex is held.

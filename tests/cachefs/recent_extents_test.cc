@@ -6,6 +6,7 @@
 #include <chrono>
 #include <future>
 #include <memory>
+#include <string>
 #include <thread>
 
 #include "penstock/dataset/block_layout.h"
@@ -107,6 +108,36 @@ TEST(RecentExtentsTest, NoneIsKeptWhereThereIsToBeNoMemoryForIt) {
   RecentExtents recent(0, kNeverIdle, deadlines, kPatient);
   recent.Keep("a", 0, Filled(recent, 1));
   EXPECT_EQ(ValueOf(recent.Find("a", 0)), -1);
+}
+
+// Of four extents one is for what is under way.
+TEST(RecentExtentsTest, WhoReadsInOrderIsNotLeftFarBehind) {
+  DeadlineWatch deadlines;
+  RecentExtents recent(4, kNeverIdle, deadlines, kPatient);
+  for (int extent = 0; extent < 3; ++extent) recent.Keep("a", extent, Filled(recent, 1));
+  EXPECT_FALSE(recent.ReaderIsFarBehind("a", 100));  // nobody reads
+  recent.Find("a", 1);
+  EXPECT_FALSE(recent.ReaderIsFarBehind("a", 100));  // nor does who looks at a piece
+  // The answers hold for a while after somebody read an extent to its end: asked again where this
+  // machine took longer.
+  const auto after_reading = [&recent](int64_t extent, const std::string& id, int64_t next) {
+    while (true) {
+      const auto begin = std::chrono::steady_clock::now();
+      recent.Find("a", extent, true);
+      const bool behind = recent.ReaderIsFarBehind(id, next);
+      if (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(50)) return behind;
+    }
+  };
+  EXPECT_FALSE(after_reading(0, "a", 3));
+  EXPECT_TRUE(after_reading(0, "a", 4));
+  EXPECT_FALSE(after_reading(1, "a", 4));
+  // Of another replica as much as there is room for: two of three extents wait to be read.
+  recent.Keep("b", 0, Filled(recent, 1));
+  EXPECT_FALSE(after_reading(1, "b", 1));
+  recent.Keep("b", 1, Filled(recent, 1));
+  EXPECT_TRUE(after_reading(1, "b", 2));
+  std::this_thread::sleep_for(std::chrono::milliseconds(110));
+  EXPECT_FALSE(recent.ReaderIsFarBehind("a", 100));  // he has stopped
 }
 
 TEST(RecentExtentsTest, WhereNothingIsKeptForAWhileAllIsGivenBack) {

@@ -40,7 +40,7 @@ struct MountArguments {
   double upstream_timeout = 30;
   double peer_timeout = 2;
   double settle_time = 10;
-  std::string recent = "64M";
+  std::string recent = "128M";
   std::string scrub_rate = "50M";
   std::string scrub_every = "30d";
   bool foreground = false;

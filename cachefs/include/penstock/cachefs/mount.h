@@ -68,7 +68,7 @@ struct MountOptions {
   // How many blocks are fetched ahead of one who opens the blocks of a dataset in order.
   int read_ahead_blocks = 2;
   // Of what was fetched last, in memory: as far as fetches run ahead of a reader in order.
-  uint64_t recent_bytes = uint64_t{64} << 20;
+  uint64_t recent_bytes = uint64_t{128} << 20;
   SightOptions sight;
   PeerOptions peers;
 };
