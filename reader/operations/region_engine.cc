@@ -26,9 +26,9 @@ class RegionEngine final : public MaskEngine {
     // The regions have to stay where they are.
     std::unique_ptr<RegionEngine> engine(new RegionEngine(std::move(regions), mask_count));
     const size_t pixels = engine->regions_.of_pixel.size();
-    const auto vectors = static_cast<double>(pixels * sizeof(Pixel) / kernels::kRegionVectorBytes);
+    const size_t vectors = pixels * sizeof(Pixel) / kernels::kRegionVectorBytes;
     engine->sums_ = MakeRegionSums<Pixel>(
-        engine->regions_, vectors * static_cast<double>(std::max(mask_count, kFewMasks)));
+        engine->regions_, static_cast<double>(vectors * std::max(mask_count, kFewMasks)));
     if (!engine->sums_) return nullptr;
     return engine;
   }

@@ -196,8 +196,8 @@ class BinnedSums final : public RegionSums<Pixel> {
 template <typename Pixel>
 std::unique_ptr<const RegionSums<Pixel>> MakeRegionSums(const MaskRegions& regions,
                                                         double most_products) {
-  const auto vectors = static_cast<double>(regions.of_pixel.size() / kLanes<Pixel>);
-  const double binned = vectors * kBinnedVectorInProducts<Pixel>;
+  const size_t vectors = regions.of_pixel.size() / kLanes<Pixel>;
+  const double binned = static_cast<double>(vectors) * kBinnedVectorInProducts<Pixel>;
   const double most = std::min(most_products, binned);
   if (auto plan =
           RegionStepPlan::Make(regions, kLanes<Pixel>, static_cast<size_t>(most / kStepInProducts),
