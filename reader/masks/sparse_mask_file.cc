@@ -103,6 +103,7 @@ struct Archive {
         for (size_t i = 0; i < integers.size(); ++i) {
           T value{};
           std::memcpy(&value, array.bytes.data() + i * sizeof(T), sizeof(T));
+          // NOLINTNEXTLINE(bugprone-signed-char-misuse): a small integer
           integers[i] = static_cast<int64_t>(value);
         }
       }
