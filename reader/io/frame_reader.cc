@@ -107,7 +107,8 @@ Status FrameReader::StartChunks(bool direct) {
 }
 
 bool FrameReader::MapBlock() {
-  if (mapped_ != nullptr) return true;
+  if (mapped_ != nullptr && !mapped_->lost()) return true;
+  mapped_.reset();
   // A leased block is given back with its lease, so that the cache may remove it.
   if (sources_.mapped != nullptr && !lease_) {
     mapped_ = sources_.mapped->Get(block_, file_.get(), identity_, path_);
@@ -115,6 +116,16 @@ bool FrameReader::MapBlock() {
     mapped_ = std::make_shared<MappedBlock>(std::move(mapped).value());
   }
   return mapped_ != nullptr;  // null: a file system without shared mappings
+}
+
+// That all that was read of the mapping so far was there. The last page of a file that is cut short
+// reads as zeros and is lost without a signal, so that the size counts, too.
+Status FrameReader::CheckMapped() const {
+  if (const auto lost = mapped_->lost()) {
+    return LostPageError(buffered(), *lost, file_bytes_, path_);
+  }
+  PENSTOCK_ASSIGN_OR_RETURN(const FileIdentity now, IdentifyFile(buffered(), path_));
+  return now.size >= end_ ? Status::Ok() : LostPageError(buffered(), now.size, file_bytes_, path_);
 }
 
 bool FrameReader::IsResident() {
@@ -233,6 +244,7 @@ Result<FrameRun> FrameReader::Next() {
   FrameRun run;
   run.first_frame = next_frame_;
   if (next_frame_ == partition_.frames.last) {
+    if (backend_ == Backend::kMmap) PENSTOCK_RETURN_IF_ERROR(CheckMapped());
     if (check_.active()) PENSTOCK_RETURN_IF_ERROR(FinishChunks());
     return run;
   }
@@ -251,8 +263,11 @@ Result<FrameRun> FrameReader::Next() {
     }
     run.pixels = mapped_->data() + begin_ +
                  static_cast<uint64_t>(next_frame_ - partition_.frames.first) * layout_.frame_bytes;
-    PENSTOCK_RETURN_IF_ERROR(
-        check_.Update({run.pixels, static_cast<uint64_t>(run.frame_count) * layout_.frame_bytes}));
+    const Status verified =
+        check_.Update({run.pixels, static_cast<uint64_t>(run.frame_count) * layout_.frame_bytes});
+    // Why the bytes are wrong counts for more than that they are.
+    if (!verified.ok()) PENSTOCK_RETURN_IF_ERROR(CheckMapped());
+    PENSTOCK_RETURN_IF_ERROR(verified);
   } else {
     PENSTOCK_ASSIGN_OR_RETURN(const std::span<const std::byte> chunk, NextChunk());
     run.frame_count =

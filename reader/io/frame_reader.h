@@ -41,7 +41,8 @@ class FrameReader final : public PartitionReader {
 
   // kCorrupt where the block file has not the size that the sidecar says.
   Status Start(const Partition& partition, bool alone) override;
-  // With a verifier the partition may only be used once the empty run has come without an error.
+  // The partition may only be used once the empty run has come without an error: then it is verified,
+  // and nothing was lost of a mapped block, which reads as zeros where it is cut short meanwhile.
   Result<FrameRun> Next() override;
 
   void CountPartition(PassSummary& summary) const override;
@@ -54,6 +55,7 @@ class FrameReader final : public PartitionReader {
   void CloseBlock();
   void GoTo(const Partition& partition);
   bool MapBlock();
+  Status CheckMapped() const;
   bool IsResident();
   Result<bool> TryMapped();
   Status StartChunks(bool direct);

@@ -40,7 +40,9 @@ std::shared_ptr<MappedBlock> MappedBlocks::Get(int64_t block, int fd, const File
   const std::lock_guard lock(mutex_);
   const auto found = kept_.find(block);
   if (found != kept_.end()) {
-    if (found->second.identity == identity) return found->second.mapped;
+    if (found->second.identity == identity && !found->second.mapped->lost()) {
+      return found->second.mapped;
+    }
     kept_.erase(found);
   }
   auto mapped = MappedFile::Map(fd, identity.size, path_for_errors);

@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "penstock/base/file.h"
@@ -31,6 +32,7 @@ class MappedBlock {
   double ResidentShare(uint64_t begin, uint64_t end) const {
     return mapped_.ResidentShare(begin, end);
   }
+  std::optional<uint64_t> lost() const { return mapped_.lost(); }  // as MappedFile has it
 
   // After it the range can be touched without reading from the disk. Does nothing where that was
   // done before and no page has gone since. Errors of MappedFile::Populate.
@@ -45,7 +47,7 @@ class MappedBlock {
 };
 
 // The blocks of one dataset. Thread-safe. A block is given back when the last of its users and this
-// is gone, or its file has been replaced.
+// is gone, or its file has been replaced or has lost pages.
 class MappedBlocks {
  public:
   // The block of `fd`, whose file is as `identity` says; null where it cannot be mapped.

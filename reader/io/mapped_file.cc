@@ -29,7 +29,8 @@ uint64_t ProbeOffset(uint64_t begin, uint64_t end, int probe) {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)),
       bytes_(std::exchange(other.bytes_, 0)),
-      path_(std::move(other.path_)) {}
+      path_(std::move(other.path_)),
+      guard_(std::move(other.guard_)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   if (this != &other) {
@@ -37,11 +38,13 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
     data_ = std::exchange(other.data_, nullptr);
     bytes_ = std::exchange(other.bytes_, 0);
     path_ = std::move(other.path_);
+    guard_ = std::move(other.guard_);
   }
   return *this;
 }
 
 void MappedFile::Unmap() {
+  guard_ = MappingGuard();
   if (data_ != nullptr) munmap(const_cast<std::byte*>(data_), bytes_);
   data_ = nullptr;
 }
@@ -56,6 +59,7 @@ Result<MappedFile> MappedFile::Map(int fd, uint64_t bytes,
   mapped.data_ = static_cast<const std::byte*>(address);
   mapped.bytes_ = bytes;
   mapped.path_ = path_for_errors;
+  mapped.guard_ = MappingGuard(address, bytes);
   madvise(address, bytes, MADV_HUGEPAGE);  // advice only: file systems without huge pages refuse it
   return mapped;
 }

@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 
+#include "penstock/base/mapping_guard.h"
 #include "penstock/base/result.h"
 
 namespace penstock {
@@ -29,13 +31,16 @@ class MappedFile {
   uint64_t bytes() const { return bytes_; }
 
   // Brings the range into the page tables, reading what is not in memory. An error where a page
-  // can't be read: touching it would end the process by SIGBUS.
+  // can't be read: it would be found out when it is touched.
   Status Populate(uint64_t begin, uint64_t end);
   // Share of a few probed pages of the range that are in memory, 0 to 1.
   double ResidentShare(uint64_t begin, uint64_t end) const;
   // Whether all pages are; true also where the kernel does not tell this user (mincore(2): neither
   // owner of the file nor allowed to write it).
   bool IsResident(uint64_t begin, uint64_t end) const;
+  // The first page that was touched and could not be read: zeros were found there, and whatever
+  // was read since the mapping was made is not to be believed.
+  std::optional<uint64_t> lost() const { return guard_.lost(); }
 
  private:
   void Unmap();
@@ -43,6 +48,7 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   uint64_t bytes_ = 0;
   std::filesystem::path path_;
+  MappingGuard guard_;
 };
 
 }  // namespace penstock

@@ -512,5 +512,36 @@ TEST(K2is, RandomDamageNeverCrashes) {
   }
 }
 
+// Blocks are unpacked where they lie in the page cache, from where somebody takes them away.
+TEST(K2is, ASectorThatIsCutShortBetweenStripsIsAnError) {
+  const TestDirectory directory;
+  const auto source = Open(TestK2is({5, 6}, 0, true).Write(directory));
+  ASSERT_TRUE(source.ok()) << source.error().ToString();
+  const auto strips = (*source)->MakeStripDecoder();
+  DecodeContext context;
+  TestReport report;
+  context.report = &report;
+  const std::vector<int64_t> frames = {0, 1};
+  ASSERT_TRUE(strips->Begin(frames, context).ok());
+  constexpr size_t kRowBytes = size_t{2048} * 2;
+  Bytes rows(2 * 10 * kRowBytes);
+  ASSERT_TRUE(strips->Rows(0, 10, rows).ok());
+  const Bytes second = K2isFrame(6);
+  EXPECT_TRUE(std::equal(rows.begin() + 10 * kRowBytes, rows.end(), second.begin()));
+
+  const std::filesystem::path sector = directory / "scan_4.bin";
+  const uint64_t whole = std::filesystem::file_size(sector);
+  std::filesystem::resize_file(sector, 100'000);  // the first blocks of the first frame stay
+  const Status cut = strips->Rows(10, 20, rows);
+  ASSERT_FALSE(cut.ok());
+  EXPECT_EQ(cut.error().kind(), ErrorKind::kCorrupt);
+  EXPECT_EQ(cut.error().file(), sector.string());
+  EXPECT_EQ(cut.error().place(), "offset 102400");  // the first page that is not there
+  EXPECT_EQ(cut.error().expected(), std::to_string(whole) + " bytes");
+  EXPECT_EQ(cut.error().found(), "100000 bytes");
+  // Read anew, it is no better.
+  EXPECT_FALSE(strips->Begin(frames, context).ok());
+}
+
 }  // namespace
 }  // namespace penstock::ingest

@@ -206,5 +206,52 @@ TEST_F(VerificationTest, SingleFrames) {
   EXPECT_TRUE(reader.ReadFrame(99).ok());
 }
 
+// Cuts a file short when it has seen some frames.
+class CuttingReduction final : public Reduction {
+ public:
+  CuttingReduction(fs::path path, uint64_t bytes, int64_t at_frame)
+      : path_(std::move(path)), bytes_(bytes), at_frame_(at_frame) {}
+  Status Begin(const PassPlan& /*plan*/) override { return {}; }
+  std::unique_ptr<State> MakeState() const override { return std::make_unique<State>(); }
+  void BeginPartition(State& /*state*/, const Partition& /*partition*/) const override {}
+  void Process(State& /*state*/, const Tile& tile) const override {
+    if (tile.first_frame >= at_frame_ && fs::file_size(path_) > bytes_) {
+      fs::resize_file(path_, bytes_);
+    }
+  }
+  void Merge(State& /*state*/, const Partition& /*partition*/) override {}
+
+ private:
+  const fs::path path_;
+  const uint64_t bytes_;
+  const int64_t at_frame_;
+};
+
+TEST_F(VerificationTest, ABlockThatIsCutShortWhileItIsMappedIsAnError) {
+  // By pages, and inside of the last page that is read, which is lost without a signal.
+  for (const bool verify : {true, false}) {
+    for (const uint64_t bytes : {uint64_t{3'000'000}, kPayloadStart + 30 * 300 * 401 - 20}) {
+      fs::remove_all(directory_);
+      ASSERT_TRUE(testing_support::WriteSyntheticDataset(directory_, options_).ok());
+      const Reader reader = Open(Backend::kMmap, verify);
+      fs::permissions(BlockPath(1), fs::perms::owner_all);
+      CuttingReduction cutting(BlockPath(1), bytes, 50);
+      SumReduction sum;
+      Reduction* const reductions[] = {&cutting, &sum};
+      PassOptions options;
+      options.threads = 1;
+      options.partition_bytes = 30 * options_.shape.frame_bytes();
+      const auto result = reader.Run(reductions, options);
+      ASSERT_FALSE(result.ok()) << bytes;
+      EXPECT_THAT(result.error().file(), HasSubstr("data.zarr/real/c/"));
+      EXPECT_EQ(result.error().kind(), ErrorKind::kCorrupt) << result.error().ToString();
+      if (!verify) {
+        EXPECT_THAT(result.error().ToString(), HasSubstr("cut short"));
+        EXPECT_THAT(result.error().place(), HasSubstr("offset"));
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace penstock

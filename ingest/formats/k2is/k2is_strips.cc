@@ -28,6 +28,7 @@ constexpr size_t kFurthestPrefetch = 1024;
 K2isStrips::Bytes::~Bytes() { Unmap(); }
 
 void K2isStrips::Bytes::Unmap() {
+  guard_ = MappingGuard();
   if (mapped_ != nullptr) munmap(mapped_, mapped_bytes_);
   mapped_ = nullptr;
 }
@@ -41,6 +42,8 @@ bool K2isStrips::Bytes::Map(const SourceReadMode& mode, uint64_t offset, uint64_
                              static_cast<off_t>(begin));
   if (address == MAP_FAILED) return false;
   mapped_ = address;
+  mapped_offset_ = begin;
+  guard_ = MappingGuard(address, mapped_bytes_);
   // What cannot be read is read once more, which says why.
   if (madvise(address, mapped_bytes_, MADV_POPULATE_READ) != 0 && errno != EINVAL) {
     Unmap();
@@ -48,6 +51,11 @@ bool K2isStrips::Bytes::Map(const SourceReadMode& mode, uint64_t offset, uint64_
   }
   span_ = {static_cast<const std::byte*>(address) + (offset - begin), bytes};
   return true;
+}
+
+std::optional<uint64_t> K2isStrips::Bytes::lost() const {
+  const auto lost = guard_.lost();
+  return lost ? std::optional(mapped_offset_ + *lost) : std::nullopt;
 }
 
 Result<std::span<std::byte>> K2isStrips::Bytes::Room(uint64_t bytes) {
@@ -81,6 +89,7 @@ Status K2isStrips::BeginFrame(Frame& frame, int64_t number, DecodeContext& conte
   const Acquisition& acquisition = source_.acquisition();
   const FramePlace place = acquisition.PlaceOf(number);
   frame.blocks.fill(nullptr);
+  frame.files.clear();
   size_t used = 0;
   for (size_t file = 0; file < acquisition.sectors.size(); ++file) {
     const SectorFile& sector = acquisition.sectors[file];
@@ -96,6 +105,7 @@ Status K2isStrips::BeginFrame(Frame& frame, int64_t number, DecodeContext& conte
             context.ReadInto({file, sector.fd.get(), piece.offset, size}, room, sector.path));
       }
       bytes.push_back(held.span());
+      frame.files.push_back(file);
     }
     const SectorFrame found =
         source_.FindBlocks(file, number, place, pieces, bytes, *context.report);
@@ -105,10 +115,20 @@ Status K2isStrips::BeginFrame(Frame& frame, int64_t number, DecodeContext& conte
                    i % kBlocksAcross] = found.pixels()[i];
     }
   }
+  return CheckRead(frame);
+}
+
+Status K2isStrips::CheckRead(const Frame& frame) const {
+  for (size_t i = 0; i < frame.files.size(); ++i) {
+    const auto lost = frame.bytes[i].lost();
+    if (!lost) continue;
+    const SectorFile& sector = source_.acquisition().sectors[frame.files[i]];
+    return LostPageError(sector.fd.get(), *lost, sector.identity.size, sector.path);
+  }
   return Status::Ok();
 }
 
-void K2isStrips::Rows(int64_t first, int64_t last, std::span<std::byte> destination) const {
+Status K2isStrips::Rows(int64_t first, int64_t last, std::span<std::byte> destination) const {
   const auto rows = static_cast<size_t>(last - first);
   const size_t strip_bytes = rows * kFrameRowBytes;
   for (size_t i = 0; i < frames_.size(); ++i) {
@@ -117,7 +137,9 @@ void K2isStrips::Rows(int64_t first, int64_t last, std::span<std::byte> destinat
     // bytes are more than the processor sees coming by itself.
     UnpackRows(frames_[i].blocks, first, last, destination.data() + i * strip_bytes, kFrameRowBytes,
                std::min(rows * Uint12Blocks::kRowBytes, kFurthestPrefetch));
+    PENSTOCK_RETURN_IF_ERROR(CheckRead(frames_[i]));
   }
+  return Status::Ok();
 }
 
 }  // namespace penstock::ingest::k2is

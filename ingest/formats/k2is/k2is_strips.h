@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "ingest/formats/k2is/block_header.h"
 #include "ingest/read_ahead/source_file.h"
 #include "penstock/base/aligned_buffer.h"
+#include "penstock/base/mapping_guard.h"
 #include "penstock/ingest/frame_source.h"
 
 namespace penstock::ingest::k2is {
@@ -26,7 +28,7 @@ class K2isStrips final : public StripDecoder {
   explicit K2isStrips(const K2isSource& source) : source_(source) {}
 
   Status Begin(std::span<const int64_t> frames, DecodeContext& context) override;
-  void Rows(int64_t first, int64_t last, std::span<std::byte> destination) const override;
+  Status Rows(int64_t first, int64_t last, std::span<std::byte> destination) const override;
 
  private:
   // The bytes of a piece: mapped from the page cache, or read into a buffer.
@@ -42,12 +44,16 @@ class K2isStrips final : public StripDecoder {
     // A place for bytes that are read.
     Result<std::span<std::byte>> Room(uint64_t bytes);
     std::span<const std::byte> span() const { return span_; }
+    // The offset in the file of bytes that could not be read where they were mapped.
+    std::optional<uint64_t> lost() const;
 
    private:
     void Unmap();
 
     void* mapped_ = nullptr;
     size_t mapped_bytes_ = 0;
+    uint64_t mapped_offset_ = 0;  // in the file
+    MappingGuard guard_;
     AlignedBuffer buffer_;
     std::span<const std::byte> span_;
   };
@@ -56,8 +62,10 @@ class K2isStrips final : public StripDecoder {
     bool there = false;
     std::array<const std::byte*, 2 * kSectors * kBlocksAcross> blocks{};
     std::deque<Bytes> bytes;
+    std::vector<size_t> files;  // sector files of the first of these, which the frame has
   };
 
+  Status CheckRead(const Frame& frame) const;
   Status BeginFrame(Frame& frame, int64_t number, DecodeContext& context);
   Status OpenModes();
 

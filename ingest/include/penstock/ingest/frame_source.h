@@ -135,9 +135,9 @@ class StripDecoder {
   // FrameSource::Decode.
   virtual Status Begin(std::span<const int64_t> frames, DecodeContext& context) = 0;
   // Rows [first, last) of each of these frames to `destination`, frame after frame without gaps;
-  // at places without a frame nothing is written. Files that are cut short meanwhile may end the
-  // process by SIGBUS: what is in the page cache is read where it is.
-  virtual void Rows(int64_t first, int64_t last, std::span<std::byte> destination) const = 0;
+  // at places without a frame nothing is written. Files may be read where they lie in the page
+  // cache: one that is cut short meanwhile is an error, which names it.
+  virtual Status Rows(int64_t first, int64_t last, std::span<std::byte> destination) const = 0;
 };
 
 // Thread-safe after construction: description() is constant (but for Refresh), Decode may be called
