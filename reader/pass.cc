@@ -88,6 +88,12 @@ struct PassInput {
   std::function<std::unique_ptr<PartitionReader>(const PassPlan&, bool whole)> make_reader{};
 };
 
+// As many pixels as a tile of whole frames has, rounded up as PassPlan::tile_pixels is.
+int64_t WholeFrame(const DatasetShape& shape) {
+  const int64_t pixels = shape.signal.pixel_count();
+  return (pixels + kTilePixelUnit - 1) / kTilePixelUnit * kTilePixelUnit;
+}
+
 // The input decides how many frames go together, `shape` how many pixels.
 PassPlan MakePlan(const PassInput& input, const DatasetShape& shape, const PassOptions& options) {
   PassPlan plan;
@@ -105,10 +111,7 @@ PassPlan MakePlan(const PassInput& input, const DatasetShape& shape, const PassO
   if (input.tile_pixels > 0) pixels = std::min(pixels, input.tile_pixels);
   const int64_t unit = std::lcm(kTilePixelUnit, std::max<int64_t>(input.pixel_unit, 1));
   plan.tile_pixels = std::max(pixels / unit, int64_t{1}) * unit;
-  if (plan.tile_pixels >= shape.signal.pixel_count()) {
-    plan.tile_pixels =
-        (shape.signal.pixel_count() + kTilePixelUnit - 1) / kTilePixelUnit * kTilePixelUnit;
-  }
+  if (plan.tile_pixels >= shape.signal.pixel_count()) plan.tile_pixels = WholeFrame(shape);
   const int64_t frames = static_cast<int64_t>(options.partition_bytes) / frame_bytes;
   plan.partition_frames = std::max(frames / plan.tile_frames, int64_t{1}) * plan.tile_frames;
   return plan;
@@ -136,7 +139,9 @@ class Pass {
     if (view_) seen_plan_.good_pixels = view_->good_pixels();
     for (size_t i = 0; i < reductions.size(); ++i) {
       const bool folds = view_ == nullptr || reductions[i]->FoldsView(*view_);
-      (folds ? of_stored_ : of_seen_).push_back(i);
+      TileUsers& users = folds ? of_stored_ : of_seen_;
+      const bool whole = reductions[i]->WantsWholeFrames(PlanFor(folds, false));
+      (whole ? users.of_frames : users.of_parts).push_back(i);
     }
     valid_.reserve(input.image_key.size());
     for (const int32_t key : input.image_key) valid_.push_back(key == 0 ? 1 : 0);
@@ -170,11 +175,14 @@ class Pass {
  private:
   Status Prepare() {
     try {
-      for (const size_t i : of_stored_) {
-        PENSTOCK_RETURN_IF_ERROR(reductions_[i]->Begin(view_ ? FoldingPlan() : plan_));
-      }
-      for (const size_t i : of_seen_) {
-        PENSTOCK_RETURN_IF_ERROR(reductions_[i]->Begin(seen_plan_));
+      for (const bool stored : {true, false}) {
+        const TileUsers& users = stored ? of_stored_ : of_seen_;
+        for (const bool whole : {false, true}) {
+          const PassPlan plan = PlanFor(stored, whole);
+          for (const size_t i : whole ? users.of_frames : users.of_parts) {
+            PENSTOCK_RETURN_IF_ERROR(reductions_[i]->Begin(plan));
+          }
+        }
       }
       any_order_ = options_.fast_order || std::ranges::all_of(reductions_, &Reduction::IsOrderFree);
       order_.emplace(partitions_.size(), any_order_ && input_.nearest_first);
@@ -196,11 +204,15 @@ class Pass {
     return Status::Ok();
   }
 
-  // Of reductions that take stored tiles and give results of the seen frame.
-  PassPlan FoldingPlan() const {
-    PassPlan plan = seen_plan_;
-    plan.tile_pixels = plan_.tile_pixels;
-    plan.view = view_;
+  // Of reductions that take tiles of stored or of seen frames. Those that take stored ones where
+  // there is a view give results of the seen frame.
+  PassPlan PlanFor(bool stored, bool whole_frames) const {
+    PassPlan plan = view_ ? seen_plan_ : plan_;
+    if (stored) plan.tile_pixels = plan_.tile_pixels;
+    if (whole_frames) {
+      plan.tile_pixels = WholeFrame(stored ? input_.shape : seen_plan_.shape);
+    }
+    if (stored) plan.view = view_;
     return plan;
   }
 
@@ -214,7 +226,9 @@ class Pass {
     SeenTiles tiles;
     if (of_seen_.empty()) return tiles;
     tiles.viewer = FrameViewer::Make(*view_);
-    tiles.pixels.resize(static_cast<size_t>(seen_plan_.tile_frames * seen_plan_.tile_pixels) *
+    const int64_t pixels =
+        of_seen_.of_frames.empty() ? seen_plan_.tile_pixels : WholeFrame(seen_plan_.shape);
+    tiles.pixels.resize(static_cast<size_t>(seen_plan_.tile_frames * pixels) *
                         ElementSize(seen_plan_.shape.element_type));
     return tiles;
   }
@@ -239,8 +253,8 @@ class Pass {
     SeenTiles seen = MakeSeenTiles();
     std::unique_ptr<DeviceWorker> device = devices_.Take(thread);
     int64_t verified = 0;
-    const std::unique_ptr<PartitionReader> frames =
-        input_.make_reader(plan_, /*whole=*/device != nullptr || !of_seen_.empty());
+    const std::unique_ptr<PartitionReader> frames = input_.make_reader(
+        plan_, /*whole=*/device != nullptr || !of_seen_.empty() || !of_stored_.of_frames.empty());
     while (auto task = Take(*frames)) {
       task->on_device = device != nullptr;
       Status status = Process(*frames, *task, seen, device.get());
@@ -382,36 +396,48 @@ class Pass {
       tile.frame_count = std::min(plan_.tile_frames, run.frame_count - frame);
       tile.valid = valid_.data() + tile.first_frame;
       const std::byte* const first = run.pixels + static_cast<size_t>(frame) * tile.frame_stride;
-      if (!of_seen_.empty()) ProcessSeen(tile, first, states, seen);
-      if (of_stored_.empty()) continue;
-      for (int64_t pixel = 0; pixel < pixels; pixel += plan_.tile_pixels) {
-        tile.first_pixel = run.first_pixel + pixel;
-        tile.pixel_count = std::min(plan_.tile_pixels, pixels - pixel);
-        tile.pixels = first + static_cast<size_t>(pixel) * element_bytes;
-        for (const size_t i : of_stored_) reductions_[i]->Process(*states[i], tile);
-      }
+      ProcessSeen(tile, first, states, seen);
+      const auto process = [&](const std::vector<size_t>& users, int64_t tile_pixels) {
+        if (users.empty()) return;
+        for (int64_t pixel = 0; pixel < pixels; pixel += tile_pixels) {
+          tile.first_pixel = run.first_pixel + pixel;
+          tile.pixel_count = std::min(tile_pixels, pixels - pixel);
+          tile.pixels = first + static_cast<size_t>(pixel) * element_bytes;
+          for (const size_t i : users) reductions_[i]->Process(*states[i], tile);
+        }
+      };
+      process(of_stored_.of_parts, plan_.tile_pixels);
+      process(of_stored_.of_frames, pixels);
     }
     return Status::Ok();
   }
 
   // The frames of a tile, whose stored pixels begin at `stored`, as they are seen.
-  void ProcessSeen(Tile tile, const std::byte* stored, const States& states, SeenTiles& seen) {
+  void ProcessSeen(const Tile& tile, const std::byte* stored, const States& states,
+                   SeenTiles& seen) {
+    const int64_t whole = WholeFrame(seen_plan_.shape);
+    ProcessSeenTiles(tile, stored, states, seen, of_seen_.of_parts, seen_plan_.tile_pixels);
+    ProcessSeenTiles(tile, stored, states, seen, of_seen_.of_frames, whole);
+  }
+
+  void ProcessSeenTiles(Tile tile, const std::byte* stored, const States& states, SeenTiles& seen,
+                        const std::vector<size_t>& users, int64_t tile_pixels) {
+    if (users.empty()) return;
     const size_t frame_bytes = tile.frame_stride;
     const int64_t pixels = seen_plan_.shape.signal.pixel_count();
     tile.element_type = seen_plan_.shape.element_type;
     tile.pixels = seen.pixels.data();
-    tile.frame_stride =
-        static_cast<size_t>(seen_plan_.tile_pixels) * ElementSize(tile.element_type);
-    for (int64_t pixel = 0; pixel < pixels; pixel += seen_plan_.tile_pixels) {
+    tile.frame_stride = static_cast<size_t>(tile_pixels) * ElementSize(tile.element_type);
+    for (int64_t pixel = 0; pixel < pixels; pixel += tile_pixels) {
       tile.first_pixel = pixel;
-      tile.pixel_count = std::min(seen_plan_.tile_pixels, pixels - pixel);
+      tile.pixel_count = std::min(tile_pixels, pixels - pixel);
       for (int64_t f = 0; f < tile.frame_count; ++f) {
         if (tile.valid[f] == 0) continue;
         const auto at = static_cast<size_t>(f);
         seen.viewer->See(tile.first_frame + f, stored + at * frame_bytes, pixel, tile.pixel_count,
                          seen.pixels.data() + at * tile.frame_stride);
       }
-      for (const size_t i : of_seen_) reductions_[i]->Process(*states[i], tile);
+      for (const size_t i : users) reductions_[i]->Process(*states[i], tile);
     }
   }
 
@@ -469,10 +495,16 @@ class Pass {
   const std::shared_ptr<const FrameView> view_;  // null: frames are seen as they are stored
   const std::span<Reduction* const> reductions_;
   const PassOptions& options_;
-  PassPlan plan_;                  // of stored frames
-  PassPlan seen_plan_;             // of seen ones
-  std::vector<size_t> of_stored_;  // the reductions that take the one
-  std::vector<size_t> of_seen_;    // ... and the other
+  PassPlan plan_;       // of stored frames
+  PassPlan seen_plan_;  // of seen ones
+  // The reductions that take tiles of whole frames, and those that take them in parts.
+  struct TileUsers {
+    std::vector<size_t> of_parts;
+    std::vector<size_t> of_frames;
+    bool empty() const { return of_parts.empty() && of_frames.empty(); }
+  };
+  TileUsers of_stored_;
+  TileUsers of_seen_;
   const std::vector<PlannedPartition> partitions_;
   int64_t frames_wanted_ = 0;
   bool any_order_ = false;  // constant once workers run

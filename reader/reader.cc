@@ -8,6 +8,7 @@
 
 #include "reader/io/frame_reader.h"
 #include "reader/io/lease_client.h"
+#include "reader/pass_target.h"
 #include "reader/reader_state.h"
 
 namespace penstock {
@@ -39,6 +40,22 @@ Result<PixelFlags> GoodPixels(const Dataset& dataset) {
   auto good = std::make_shared<std::vector<uint8_t>>(mask.size());
   std::ranges::transform(mask, good->begin(), is_good);
   return PixelFlags(std::move(good));
+}
+
+// That there is such a frame.
+Status CheckFrame(const PassTarget& target, int64_t frame) {
+  if (frame < 0 || frame >= target.shape.frame_count()) {
+    return Error::InvalidArgument(fmt::format("there is no frame {}", frame))
+        .In(target.name)
+        .Expected(fmt::format("0 to {}", target.shape.frame_count() - 1));
+  }
+  const int32_t key = target.image_key[static_cast<size_t>(frame)];
+  if (key == 0) return Status::Ok();
+  return Error::NotFound("the frame is marked as not to be used")
+      .In(target.name)
+      .AtFrame(frame)
+      .Expected("image_key 0")
+      .Found(fmt::format("{}", key));
 }
 
 }  // namespace
@@ -89,27 +106,28 @@ bool Reader::leaves_out_pixels() const { return state_->good_pixels != nullptr; 
 bool Reader::has_lease_client() const { return state_->leases != nullptr; }
 
 Result<std::vector<std::byte>> Reader::ReadFrame(int64_t frame) const {
-  const DatasetShape& shape = dataset().shape();
-  if (frame < 0 || frame >= shape.frame_count()) {
-    return Error::InvalidArgument(fmt::format("there is no frame {}", frame))
-        .In(dataset().directory().string())
-        .Expected(fmt::format("0 to {}", shape.frame_count() - 1));
-  }
-  if (image_key()[static_cast<size_t>(frame)] != 0) {
-    return Error::NotFound("the frame is marked as not to be used")
-        .In(dataset().directory().string())
-        .AtFrame(frame)
-        .Expected("image_key 0")
-        .Found(fmt::format("{}", image_key()[static_cast<size_t>(frame)]));
-  }
+  PENSTOCK_RETURN_IF_ERROR(CheckFrame(PassTarget(*this), frame));
   FrameReader reader(dataset(), state_->options, state_->sources());
-  const int64_t block = BlockOfFrame(shape, dataset().grid(), frame);
+  const int64_t block = BlockOfFrame(shape(), dataset().grid(), frame);
   PENSTOCK_RETURN_IF_ERROR(reader.Start({0, block, {frame, frame + 1}}, /*alone=*/true));
   PENSTOCK_ASSIGN_OR_RETURN(const FrameRun run, reader.Next());
-  std::vector<std::byte> pixels(run.pixels, run.pixels + shape.frame_bytes());
-  // Verifies the rest of the extent.
+  std::vector<std::byte> pixels(run.pixels, run.pixels + shape().frame_bytes());
+  // Verifies the rest of the extent, and that the pixels could be read.
   PENSTOCK_ASSIGN_OR_RETURN([[maybe_unused]] const FrameRun rest, reader.Next());
   return pixels;
+}
+
+Result<std::vector<std::byte>> ReadFrame(const FrameProvider& provider, int64_t frame) {
+  PENSTOCK_RETURN_IF_ERROR(CheckFrame(PassTarget(provider), frame));
+  std::vector<std::byte> pixels(provider.shape().frame_bytes());
+  uint8_t valid = 1;
+  PENSTOCK_RETURN_IF_ERROR(provider.MakeCursor()->Read(
+      {.frames = {frame, frame + 1}, .pixel_count = provider.shape().signal.pixel_count()}, pixels,
+      {&valid, 1}));
+  if (valid != 0) return pixels;
+  return Error::NotFound("the frame is damaged: it is not to be used")
+      .In(provider.name())
+      .AtFrame(frame);
 }
 
 }  // namespace penstock

@@ -11,6 +11,7 @@
 
 #include "penstock/reader/components.h"
 #include "penstock/reader/operations.h"
+#include "reader/pass_target.h"
 
 namespace penstock {
 
@@ -39,9 +40,9 @@ Matrix RandomDirections(Eigen::Index rows, Eigen::Index columns, uint64_t seed) 
 
 class Search {
  public:
-  Search(const Reader& reader, const ComponentOptions& options, const PassOptions& pass,
+  Search(const PassTarget& target, const ComponentOptions& options, const PassOptions& pass,
          SignalShape signal)
-      : reader_(reader), options_(options), pass_(pass), signal_(signal) {}
+      : target_(target), options_(options), pass_(pass), signal_(signal) {}
 
   Result<Components> Run() {
     const auto pixels = static_cast<Eigen::Index>(signal_.pixel_count());
@@ -50,7 +51,7 @@ class Search {
     if (options_.count < 1 || options_.count > most || options_.oversampling < 0 ||
         options_.power_iterations < 0) {
       return Error::InvalidArgument(fmt::format("the scan has no {} components", options_.count))
-          .In(reader_.dataset().directory().string())
+          .In(target_.name)
           .Expected(fmt::format("1 to {}: at most one per frame that is used and per pixel", most));
     }
     const auto directions =
@@ -65,7 +66,7 @@ class Search {
       PENSTOCK_ASSIGN_OR_RETURN(projected, MultiplyFrames(basis));
       if (!products.allFinite() || !projected.allFinite()) {
         return Error::Unsupported("the frames have pixels that are no finite numbers")
-            .In(reader_.dataset().directory().string())
+            .In(target_.name)
             .Advice("leave the frames out, or interpolate the pixels as dead ones");
       }
     }
@@ -74,7 +75,7 @@ class Search {
 
  private:
   void FindUsed() {
-    const std::vector<int32_t>& key = reader_.image_key();
+    const std::vector<int32_t>& key = target_.image_key;
     is_used_.resize(key.size());
     for (size_t f = 0; f < key.size(); ++f) {
       is_used_[f] = key[f] == 0 && (pass_.selection.empty() || pass_.selection[f] != 0);
@@ -83,10 +84,10 @@ class Search {
   }
 
   Status Pass(std::span<Reduction* const> reductions) {
-    PENSTOCK_ASSIGN_OR_RETURN(const PassSummary summary, reader_.Run(reductions, pass_));
+    PENSTOCK_ASSIGN_OR_RETURN(const PassSummary summary, target_.run(reductions, pass_));
     if (!summary.complete) {
       return Error::Cancelled("the deadline came before the components were found")
-          .In(reader_.dataset().directory().string());
+          .In(target_.name);
     }
     total_.bytes += summary.bytes;
     total_.partitions += summary.partitions;
@@ -94,6 +95,7 @@ class Search {
     total_.partitions_direct += summary.partitions_direct;
     total_.partitions_pread += summary.partitions_pread;
     total_.partitions_leased += summary.partitions_leased;
+    total_.partitions_decoded += summary.partitions_decoded;
     total_.extents_verified += summary.extents_verified;
     total_.seconds += summary.seconds;
     total_.threads = summary.threads;
@@ -207,7 +209,7 @@ class Search {
                          std::vector<double>(values.data(), values.data() + values.size())};
     };
     found.components = array({options_.count, signal_.rows, signal_.columns}, vectors);
-    const ScanShape& scan = reader_.shape().scan;
+    const ScanShape& scan = target_.shape.scan;
     found.loadings =
         array(scan.is_series ? std::vector<int64_t>{scan.columns, options_.count}
                              : std::vector<int64_t>{scan.rows, scan.columns, options_.count},
@@ -228,7 +230,7 @@ class Search {
     return found;
   }
 
-  const Reader& reader_;
+  const PassTarget& target_;
   const ComponentOptions& options_;
   const PassOptions& pass_;
   const SignalShape signal_;
@@ -240,22 +242,31 @@ class Search {
   PassSummary total_;
 };
 
+Result<Components> Find(const PassTarget& target, const ComponentOptions& options,
+                        const PassOptions& pass) {
+  PENSTOCK_ASSIGN_OR_RETURN(const SignalShape signal, SeenSignal(target.shape.signal, pass.view));
+  if (!pass.selection.empty() && pass.selection.size() != target.image_key.size()) {
+    return Error::InvalidArgument("the selection of frames does not fit the scan").In(target.name);
+  }
+  try {
+    return Search(target, options, pass, signal).Run();
+  } catch (const std::bad_alloc&) {
+    return Error::Unsupported("not enough memory for so many components")
+        .In(target.name)
+        .Advice("find fewer, with less oversampling, or in binned frames");
+  }
+}
+
 }  // namespace
 
 Result<Components> FindComponents(const Reader& reader, const ComponentOptions& options,
                                   const PassOptions& pass) {
-  PENSTOCK_ASSIGN_OR_RETURN(const SignalShape signal, SeenSignal(reader.shape().signal, pass.view));
-  if (!pass.selection.empty() && pass.selection.size() != reader.image_key().size()) {
-    return Error::InvalidArgument("the selection of frames does not fit the scan")
-        .In(reader.dataset().directory().string());
-  }
-  try {
-    return Search(reader, options, pass, signal).Run();
-  } catch (const std::bad_alloc&) {
-    return Error::Unsupported("not enough memory for so many components")
-        .In(reader.dataset().directory().string())
-        .Advice("find fewer, with less oversampling, or in binned frames");
-  }
+  return Find(PassTarget(reader), options, pass);
+}
+
+Result<Components> FindComponents(const FrameProvider& provider, const ComponentOptions& options,
+                                  const PassOptions& pass) {
+  return Find(PassTarget(provider), options, pass);
 }
 
 }  // namespace penstock

@@ -105,6 +105,11 @@ const std::vector<uint64_t>& FrameStatisticsReduction::histogram() const {
   return impl_->histogram;
 }
 
+bool FrameStatisticsReduction::WantsWholeFrames(const PassPlan& plan) const {
+  // Of 8 and 16 bits all sums are exact, whatever was added first.
+  return !IsInteger(plan.shape.element_type) || ElementSize(plan.shape.element_type) > 2;
+}
+
 Status FrameStatisticsReduction::Begin(const PassPlan& plan) {
   const ElementType type = plan.shape.element_type;
   if (IsComplex(type)) {

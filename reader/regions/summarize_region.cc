@@ -8,6 +8,7 @@
 
 #include "penstock/dataset/stored_statistics.h"
 #include "penstock/reader/region_statistics.h"
+#include "reader/pass_target.h"
 
 namespace penstock {
 
@@ -114,26 +115,23 @@ Status TakeBlockHistograms(const Reader& reader, const FrameTable& table,
   return Status::Ok();
 }
 
-}  // namespace
-
-Result<RegionStatistics> SummarizeRegion(const Reader& reader, const PassOptions& pass,
-                                         const RegionStatisticsOptions& options) {
-  const DatasetShape& shape = reader.shape();
-  if (!pass.selection.empty() && pass.selection.size() != reader.image_key().size()) {
-    return Error::InvalidArgument("the selection of frames does not fit the scan")
-        .In(reader.dataset().directory().string());
+// `reader`: where there is a sidecar that may be asked; else null.
+Result<RegionStatistics> Summarize(const PassTarget& target, const Reader* reader,
+                                   const PassOptions& pass,
+                                   const RegionStatisticsOptions& options) {
+  if (!pass.selection.empty() && pass.selection.size() != target.image_key.size()) {
+    return Error::InvalidArgument("the selection of frames does not fit the scan").In(target.name);
   }
+  const DatasetShape& shape = target.shape;
   RegionStatistics region;
   FrameTable table;
   std::vector<uint64_t> histogram;
   PassOptions rest = pass;
   bool needs_pixels = true;
-  const bool may_use_sidecar =
-      options.use_sidecar && pass.view.is_plain() && !reader.leaves_out_pixels();
-  if (may_use_sidecar) {
-    PENSTOCK_ASSIGN_OR_RETURN(auto stored, ReadFrameStatistics(reader.dataset()));
+  if (reader != nullptr) {
+    PENSTOCK_ASSIGN_OR_RETURN(auto stored, ReadFrameStatistics(reader->dataset()));
     if (stored) {
-      table = {*std::move(stored), UsedFrames(reader, pass.selection), shape.element_type,
+      table = {*std::move(stored), UsedFrames(*reader, pass.selection), shape.element_type,
                shape.signal.pixel_count()};
       region.values_from_sidecar = true;
       needs_pixels = false;
@@ -141,13 +139,14 @@ Result<RegionStatistics> SummarizeRegion(const Reader& reader, const PassOptions
   }
   if (region.values_from_sidecar && options.histogram) {
     histogram.resize(HistogramEdges(table.type).size() - 1);
-    PENSTOCK_RETURN_IF_ERROR(TakeBlockHistograms(reader, table, histogram, rest.selection, region));
+    PENSTOCK_RETURN_IF_ERROR(
+        TakeBlockHistograms(*reader, table, histogram, rest.selection, region));
     needs_pixels = std::ranges::find(rest.selection, 1) != rest.selection.end();
   }
   if (needs_pixels) {
     FrameStatisticsReduction statistics;
     const std::array<Reduction*, 1> one = {&statistics};
-    PENSTOCK_ASSIGN_OR_RETURN(region.summary, reader.Run(one, rest));
+    PENSTOCK_ASSIGN_OR_RETURN(region.summary, target.run(one, rest));
     if (!region.values_from_sidecar) {
       table = {statistics.frames(), statistics.seen(), statistics.element_type(),
                statistics.pixels()};
@@ -163,6 +162,20 @@ Result<RegionStatistics> SummarizeRegion(const Reader& reader, const PassOptions
     region.histogram_edges = {{static_cast<int64_t>(edges.size())}, std::move(edges)};
   }
   return region;
+}
+
+}  // namespace
+
+Result<RegionStatistics> SummarizeRegion(const Reader& reader, const PassOptions& pass,
+                                         const RegionStatisticsOptions& options) {
+  const bool may_use_sidecar =
+      options.use_sidecar && pass.view.is_plain() && !reader.leaves_out_pixels();
+  return Summarize(PassTarget(reader), may_use_sidecar ? &reader : nullptr, pass, options);
+}
+
+Result<RegionStatistics> SummarizeRegion(const FrameProvider& provider, const PassOptions& pass,
+                                         const RegionStatisticsOptions& options) {
+  return Summarize(PassTarget(provider), nullptr, pass, options);
 }
 
 }  // namespace penstock

@@ -70,6 +70,74 @@ def test_float_results_have_the_same_last_digit(penstock, tmp_path):
     np.testing.assert_allclose(arrays["sum"], stack.sum(0, dtype=np.float64), rtol=1e-9, atol=1e-9)
 
 
+def both_say(penstock, tmp_path, source, command, *options, files=(), status=0):
+    """Runs a command on the files and on their dataset; returns what both say, as JSON. The arrays are the same."""
+    said = []
+    if not (tmp_path / "dataset").exists():
+        penstock("ingest", source, *files, "--to", tmp_path / "dataset", status=status)
+    for name, where in ("direct", (source, "--no-ingest", *files)), ("ingested", (tmp_path / "dataset",)):
+        out = tmp_path / f"{command}-{name}"
+        done = penstock(command, *where, *options, "--json", "--no-pictures", "--out", f"{out}/",
+                        status=status if name == "direct" else 0)
+        said.append(json.loads(done.stdout.splitlines()[-1]))
+    found, expected = (outputs(tmp_path / f"{command}-{name}") for name in ("direct", "ingested"))
+    assert found.keys() == expected.keys() and len(found) >= 3
+    for name, content in expected.items():
+        assert found[name] == content, name
+    shutil.rmtree(tmp_path / f"{command}-direct")
+    shutil.rmtree(tmp_path / f"{command}-ingested")
+    return said
+
+
+NUMBERS = ["frames", "pixels", "minimum", "maximum", "sum", "mean", "standard_deviation", "not_numbers"]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "float32", "float64"])
+def test_statistics_of_a_region(penstock, tmp_path, dtype):
+    """What ingest has stored is what is counted on the way, in the last digit of floating sums, too."""
+    random = np.random.default_rng(5)
+    stack = random.normal(size=(24, 130, 70)).astype(dtype) if dtype.startswith("f") else \
+        random.integers(0, 120, (24, 130, 70)).astype(dtype)
+    if dtype.startswith("f"):
+        stack[3, 5, 6] = np.nan
+    source = write_raw(tmp_path / "scan.raw", stack)
+    files = [*raw_options(stack), "--scan-shape", "4,6"]
+    for options in [], ["--region", "1:3,::2"], ["--from-pixels", "--bin", "2"]:
+        direct, ingested = both_say(penstock, tmp_path, source, "region", *options, files=files)
+        assert [direct[name] for name in NUMBERS] == [ingested[name] for name in NUMBERS]
+        assert direct["source"] == {"values": "pixels", "histogram": "pixels"}
+        if not options:
+            assert ingested["source"]["values"] == "sidecar" and direct["frames_read"] == 24
+            assert direct["sum"] == pytest.approx(np.nansum(stack.astype(np.float64)), rel=1e-12)
+        assert direct["anomalies"] == [] and "anomalies" not in ingested
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_principal_components(penstock, tmp_path, dtype):
+    stack = np.random.default_rng(6).integers(0, 900, (30, 40, 50)).astype(dtype)
+    source = write_raw(tmp_path / "scan.raw", stack)
+    files = [*raw_options(stack), "--scan-shape", "5,6"]
+    for options in [], ["--region", "1:,:", "--crop", "4:36,2:42", "--bin", "2"]:
+        direct, ingested = both_say(penstock, tmp_path, source, "pca", "--components", "3", *options, files=files)
+        assert direct["facts"] == ingested["facts"]
+        assert direct["partitions"]["decoded"] == direct["partitions"]["total"] > 0
+
+
+def test_a_frame_is_picked(penstock, tmp_path):
+    stack = frames(18, rows=16, columns=24)
+    source = write_mib(tmp_path / "in/scan.mib", stack)
+    files = ["--scan-shape", "4,5", "--missing", "zero"]
+    penstock("pick", source, "--no-ingest", *files, "--frame", "2,3", "--out", tmp_path / "one", status=3)
+    np.testing.assert_array_equal(np.load(tmp_path / "one.npy"), stack[13])
+    assert (tmp_path / "one.png").exists()
+    lost = penstock("pick", source, "--no-ingest", *files, "--frame", "3,4", "--out", tmp_path / "x", status=1)
+    assert "scan.mib" in lost.stderr and "image_key" in lost.stderr
+    outside = penstock("pick", source, "--no-ingest", *files, "--frame", "4,0", "--out", tmp_path / "x", status=2)
+    assert "4 x 5" in outside.stderr
+    unflagged = penstock("pick", source, "--frame", "0", "--out", tmp_path / "x", status=2)
+    assert "--no-ingest" in unflagged.stderr
+
+
 def test_options_of_files_need_the_flag(penstock, tmp_path):
     source = write_mib(tmp_path / "scan.mib", frames(4))
     done = penstock("apply", source, "--sum", "--out", tmp_path / "x", status=2)
@@ -109,6 +177,25 @@ def test_k2is_in_strips(penstock, tmp_path, k2_blocks):
     for i in (0, 1, 3, 5):
         assert full[i] == int(k2is.frame(300 + i).sum(dtype=np.int64))
     assert full[2] == 0
+
+
+def test_k2is_with_the_other_commands(penstock, tmp_path, k2_blocks):
+    source = k2is.write(tmp_path / "in", k2_blocks)
+    direct, ingested = both_say(penstock, tmp_path, source, "region", status=3)
+    assert [direct[name] for name in NUMBERS] == [ingested[name] for name in NUMBERS]
+    assert {anomaly["kind"] for anomaly in direct["anomalies"]} >= {"partial sector"}
+    both_say(penstock, tmp_path, source, "region", "--gain", gain(tmp_path), status=3)
+    both_say(penstock, tmp_path, source, "pca", "--components", "2", "--oversampling", "1", status=3)
+    penstock("pick", source, "--no-ingest", "--frame", "4", "--out", tmp_path / "one", status=3)
+    np.testing.assert_array_equal(np.load(tmp_path / "one.npy"), k2is.frame(304))
+    lost = penstock("pick", source, "--no-ingest", "--frame", "2", "--out", tmp_path / "x", status=1)
+    assert "frame 2" in lost.stderr and "damaged" in lost.stderr
+
+
+def gain(tmp_path):
+    path = tmp_path / "gain.npy"
+    np.save(path, np.random.default_rng(8).uniform(0.9, 1.1, (1860, 2048)))
+    return path
 
 
 # Folders with files that can be ingested one by one, without options.

@@ -12,12 +12,7 @@ namespace {
 void Finish(CLI::App& command, std::shared_ptr<ApplyOptions> options, CommandContext& context) {
   command.callback([options = std::move(options), &context] {
     options->command_line = context.command_line;
-    const auto anomalies = RunApply(*options, context.stop);
-    if (!anomalies.ok()) {
-      context.exit_status = ReportError(anomalies.error());
-    } else if (*anomalies) {
-      context.exit_status = kExitAnomalies;
-    }
+    context.exit_status = PassExitStatus(RunApply(*options, context.stop));
   });
 }
 

@@ -40,7 +40,8 @@ Status WritePictures(const Components& found, ResultOutputs& outputs) {
   return Status::Ok();
 }
 
-Status RunPca(const PcaOptions& options, std::stop_token stop) {
+// True where a vendor's files have anomalies.
+Result<bool> RunPca(const PcaOptions& options, std::stop_token stop) {
   PENSTOCK_ASSIGN_OR_RETURN(PassJob job, PassJob::Open(options.pass, std::move(stop)));
   ComponentOptions wanted = options.components;
   wanted.centre = !options.not_centred;
@@ -49,7 +50,7 @@ Status RunPca(const PcaOptions& options, std::stop_token stop) {
       ResultOutputs::Prepare(options.pass.out, false, !options.pass.no_pictures));
   const auto passes = static_cast<uint64_t>(2 * (1 + wanted.power_iterations));
   job.BeginProgress("pca", passes);
-  auto found = FindComponents(job.reader(), wanted, job.pass());
+  auto found = job.frames().Find(wanted, job.pass());
   job.EndProgress();
   PENSTOCK_RETURN_IF_ERROR(found);
   PENSTOCK_RETURN_IF_ERROR(outputs.Array("components", found->components));
@@ -70,13 +71,14 @@ Status RunPca(const PcaOptions& options, std::stop_token stop) {
   for (const double ratio : found->explained_ratio.doubles()) explained += ratio;
   job.PrintSummary("pca", found->summary, {{"explained", fmt::format("{:.4g} %", 100 * explained)}},
                    outputs.written());
-  return Status::Ok();
+  return !job.frames().Anomalies().empty();
 }
 
 void AddPca(CLI::App& app, CommandContext& context) {
   CLI::App* const command = app.add_subcommand("pca", "principal components of a scan");
   auto options = std::make_shared<PcaOptions>();
   AddPassOptions(*command, options->pass);
+  AddVendorOptions(*command, options->pass);
   command->add_option("--components", options->components.count, "how many")
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));
@@ -95,8 +97,7 @@ void AddPca(CLI::App& app, CommandContext& context) {
   command->add_flag("--not-centred", options->not_centred, "don't subtract the mean frame");
   command->callback([options, &context] {
     options->pass.command_line = context.command_line;
-    const Status status = RunPca(*options, context.stop);
-    if (!status.ok()) context.exit_status = ReportError(status.error());
+    context.exit_status = PassExitStatus(RunPca(*options, context.stop));
   });
 }
 

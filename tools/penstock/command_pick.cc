@@ -11,6 +11,8 @@
 #include "penstock/base/npy.h"
 #include "penstock/reader/reader.h"
 #include "tools/penstock/commands.h"
+#include "tools/penstock/pass_frames.h"
+#include "tools/penstock/pass_job.h"
 #include "tools/penstock/picture.h"
 
 namespace penstock::tools {
@@ -22,6 +24,8 @@ struct PickOptions {
   std::vector<int64_t> frame;
   std::string out;
   bool no_verify = false;
+  bool no_ingest = false;
+  IngestArguments acquisition;
 };
 
 Result<int64_t> FrameNumber(const ScanShape& scan, const std::vector<int64_t>& position) {
@@ -35,13 +39,24 @@ Result<int64_t> FrameNumber(const ScanShape& scan, const std::vector<int64_t>& p
   return position[0] * scan.columns + position[1];
 }
 
-Status Pick(const PickOptions& options) {
+Result<PassFrames> OpenFrames(const PickOptions& options) {
+  if (options.no_ingest) {
+    return PassFrames::OfVendorFile(options.dataset, options.acquisition, /*use_pixel_mask=*/false);
+  }
   ReadOptions read_options;
   read_options.verify = !options.no_verify;
-  PENSTOCK_ASSIGN_OR_RETURN(const Reader reader, Reader::Open(options.dataset, read_options));
-  const DatasetShape& shape = reader.shape();
+  return PassFrames::OfDataset(options.dataset, read_options);
+}
+
+// True where a vendor's files have anomalies.
+Result<bool> Pick(const PickOptions& options) {
+  PENSTOCK_ASSIGN_OR_RETURN(const PassFrames frames, OpenFrames(options));
+  const DatasetShape& shape = frames.shape();
   PENSTOCK_ASSIGN_OR_RETURN(const int64_t frame, FrameNumber(shape.scan, options.frame));
-  PENSTOCK_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, reader.ReadFrame(frame));
+  auto read = frames.ReadFrame(frame);
+  frames.PrintFindings();
+  PENSTOCK_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, std::move(read));
+  const bool has_anomalies = !frames.Anomalies().empty();
   const std::vector<int64_t> axes{shape.signal.rows, shape.signal.columns};
   std::filesystem::path path = options.out;
   if (path.extension() != ".npy") path += ".npy";
@@ -60,13 +75,13 @@ Status Pick(const PickOptions& options) {
       }
     }
   });
-  if (values.empty()) return Status::Ok();  // complex frames have no picture
+  if (values.empty()) return has_anomalies;  // complex frames have no picture
   path.replace_extension(".png");
   PENSTOCK_RETURN_IF_ERROR(
       WritePicture(path, {shape.signal.rows, shape.signal.columns}, values,
                    {fmt::format("frame {}", frame), DisplayScale::kLogarithmic}));
   fmt::print("{}\n", path.string());
-  return Status::Ok();
+  return has_anomalies;
 }
 
 void AddPick(CLI::App& app, CommandContext& context) {
@@ -79,10 +94,8 @@ void AddPick(CLI::App& app, CommandContext& context) {
       ->required();
   command->add_option("--out", options->out, "NAME or NAME.npy")->required();
   command->add_flag("--no-verify", options->no_verify, "don't hold the frame against its checksum");
-  command->callback([options, &context] {
-    const Status status = Pick(*options);
-    if (!status.ok()) context.exit_status = ReportError(status.error());
-  });
+  AddVendorOptions(*command, options->no_ingest, options->acquisition);
+  command->callback([options, &context] { context.exit_status = PassExitStatus(Pick(*options)); });
 }
 
 const CommandRegistration kPick(&AddPick);

@@ -28,7 +28,7 @@ const char* HistogramSource(const RegionStatistics& region) {
   return region.histogram_frames_from_sidecar == region.frames ? "sidecar" : "both";
 }
 
-void Print(const RegionOptions& options, const RegionStatistics& region,
+void Print(const RegionOptions& options, const PassFrames& frames, const RegionStatistics& region,
            const std::vector<std::string>& written) {
   const nlohmann::ordered_json sum = region.sum.is_integer()
                                          ? nlohmann::ordered_json(region.sum.integers()[0])
@@ -42,6 +42,7 @@ void Print(const RegionOptions& options, const RegionStatistics& region,
     fmt::print("values from the {}", source);
     if (!options.no_histogram) fmt::print(", histogram from: {}", HistogramSource(region));
     fmt::print("; {} frames read\n", region.summary.frames);
+    frames.PrintFindings();
     if (!region.summary.complete) fmt::print("the deadline came first: the results are partial\n");
     for (const std::string& path : written) fmt::print("{}\n", path);
     return;
@@ -63,6 +64,7 @@ void Print(const RegionOptions& options, const RegionStatistics& region,
                                  {"complete", region.summary.complete},
                                  {"outputs", written}};
   if (!options.no_histogram) line["source"]["histogram"] = HistogramSource(region);
+  frames.AddFindings(line);
   std::puts(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
 }
 
@@ -72,7 +74,8 @@ Status WriteMap(ResultOutputs& outputs, const char* name, const ResultArray& arr
   return outputs.Picture(name, array.shape, array.doubles(), {title});
 }
 
-Status RunRegion(const RegionOptions& options, std::stop_token stop) {
+// True where a vendor's files have anomalies.
+Result<bool> RunRegion(const RegionOptions& options, std::stop_token stop) {
   PENSTOCK_ASSIGN_OR_RETURN(PassJob job, PassJob::Open(options, std::move(stop)));
   std::optional<ResultOutputs> outputs;
   if (!options.out.empty()) {
@@ -81,7 +84,7 @@ Status RunRegion(const RegionOptions& options, std::stop_token stop) {
   }
   job.BeginProgress("region");
   const auto region =
-      SummarizeRegion(job.reader(), job.pass(), {!options.from_pixels, !options.no_histogram});
+      job.frames().Summarize(job.pass(), {!options.from_pixels, !options.no_histogram});
   job.EndProgress();
   PENSTOCK_RETURN_IF_ERROR(region);
   if (outputs) {
@@ -99,8 +102,8 @@ Status RunRegion(const RegionOptions& options, std::stop_token stop) {
                               job.MakeProvenance({{"statistics", true}}));
     PENSTOCK_RETURN_IF_ERROR(outputs->Finish(provenance));
   }
-  Print(options, *region, outputs ? outputs->written() : std::vector<std::string>());
-  return Status::Ok();
+  Print(options, job.frames(), *region, outputs ? outputs->written() : std::vector<std::string>());
+  return !job.frames().Anomalies().empty();
 }
 
 void AddRegion(CLI::App& app, CommandContext& context) {
@@ -108,13 +111,13 @@ void AddRegion(CLI::App& app, CommandContext& context) {
       app.add_subcommand("region", "statistics of the pixels of some frames, at once where known");
   auto options = std::make_shared<RegionOptions>();
   AddPassOptions(*command, *options, /*out_is_required=*/false);
+  AddVendorOptions(*command, *options);
   command->add_flag("--from-pixels", options->from_pixels,
                     "read the frames even where the sidecar knows the answer");
   command->add_flag("--no-histogram", options->no_histogram, "leave the histogram out");
   command->callback([options, &context] {
     options->command_line = context.command_line;
-    const Status status = RunRegion(*options, context.stop);
-    if (!status.ok()) context.exit_status = ReportError(status.error());
+    context.exit_status = PassExitStatus(RunRegion(*options, context.stop));
   });
 }
 

@@ -22,9 +22,7 @@ Result<PassFrames> PassFrames::OfDataset(const std::string& path, const ReadOpti
   if (!reader.ok() && std::filesystem::is_regular_file(path, ignored)) {
     return Error::InvalidArgument("this is a file and no dataset")
         .In(path)
-        .Advice(
-            "--no-ingest of penstock apply reads a vendor's file as it is; penstock ingest "
-            "makes a dataset");
+        .Advice("--no-ingest reads a vendor's file as it is; penstock ingest makes a dataset");
   }
   if (!reader.ok()) return std::move(reader).error();
   PassFrames frames;
@@ -53,10 +51,30 @@ Result<std::vector<uint32_t>> PassFrames::ReadPixelMask() const {
 Result<PassSummary> PassFrames::Run(std::span<Reduction* const> reductions,
                                     const PassOptions& options) const {
   if (!vendor_) return reader_->Run(reductions, options);
-  auto summary = RunPass(*vendor_, reductions, options);
-  PENSTOCK_RETURN_IF_ERROR(summary);
-  PENSTOCK_RETURN_IF_ERROR(vendor_->CheckUnchanged());
-  return summary;
+  return Unchanged(RunPass(*vendor_, reductions, options));
+}
+
+Result<Components> PassFrames::Find(const ComponentOptions& wanted,
+                                    const PassOptions& options) const {
+  if (!vendor_) return FindComponents(*reader_, wanted, options);
+  return Unchanged(FindComponents(*vendor_, wanted, options));
+}
+
+Result<RegionStatistics> PassFrames::Summarize(const PassOptions& options,
+                                               const RegionStatisticsOptions& wanted) const {
+  if (!vendor_) return SummarizeRegion(*reader_, options, wanted);
+  return Unchanged(SummarizeRegion(*vendor_, options, wanted));
+}
+
+Result<std::vector<std::byte>> PassFrames::ReadFrame(int64_t frame) const {
+  if (!vendor_) return reader_->ReadFrame(frame);
+  return Unchanged(penstock::ReadFrame(*vendor_, frame));
+}
+
+template <typename Value>
+Result<Value> PassFrames::Unchanged(Result<Value> result) const {
+  if (result.ok()) PENSTOCK_RETURN_IF_ERROR(vendor_->CheckUnchanged());
+  return result;
 }
 
 Provenance PassFrames::MakeProvenance(const std::vector<std::string>& command_line) const {
@@ -81,6 +99,12 @@ void PassFrames::PrintFindings() const {
   if (anomalies.size() > kListedAnomalies) {
     fmt::print(stderr, "and {} more anomalies\n", anomalies.size() - kListedAnomalies);
   }
+}
+
+void PassFrames::AddFindings(nlohmann::ordered_json& line) const {
+  if (!vendor_) return;
+  line["remarks"] = Remarks();
+  line["anomalies"] = AnomaliesToJson(Anomalies());
 }
 
 void AddToParameters(const IngestArguments& arguments, nlohmann::ordered_json& parameters) {

@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "penstock/base/result.h"
+#include "penstock/reader/components.h"
 #include "penstock/reader/reader.h"
+#include "penstock/reader/region_statistics.h"
 #include "tools/penstock/ingest_arguments.h"
 #include "tools/penstock/provenance.h"
 #include "tools/penstock/vendor_frames.h"
@@ -26,12 +28,14 @@ class PassFrames {
                                          bool use_pixel_mask);
 
   const DatasetShape& shape() const;
-  // Precondition: of a dataset.
-  const Reader& reader() const { return *reader_; }
   // As Dataset::ReadPixelMask.
   Result<std::vector<uint32_t>> ReadPixelMask() const;
-  // kCorrupt where a vendor's file has changed meanwhile.
+  // As the reader has them; kCorrupt where a vendor's file has changed meanwhile.
   Result<PassSummary> Run(std::span<Reduction* const> reductions, const PassOptions& options) const;
+  Result<Components> Find(const ComponentOptions& wanted, const PassOptions& options) const;
+  Result<RegionStatistics> Summarize(const PassOptions& options,
+                                     const RegionStatisticsOptions& wanted) const;
+  Result<std::vector<std::byte>> ReadFrame(int64_t frame) const;
   Provenance MakeProvenance(const std::vector<std::string>& command_line) const;
 
   // Of vendor files: what was found in them, of which somebody should know. After the pass.
@@ -40,8 +44,13 @@ class PassFrames {
   std::vector<std::string> Remarks() const;
   // At most 20 anomalies, to standard error.
   void PrintFindings() const;
+  // Both as members of a result in JSON; nothing of a dataset.
+  void AddFindings(nlohmann::ordered_json& line) const;
 
  private:
+  template <typename Value>
+  Result<Value> Unchanged(Result<Value> result) const;
+
   std::optional<Reader> reader_;
   std::unique_ptr<VendorFrames> vendor_;
 };

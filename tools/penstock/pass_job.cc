@@ -114,14 +114,23 @@ void AddPassOptions(CLI::App& command, PassJobOptions& options, bool out_is_requ
   command.add_flag("--no-pictures", options.no_pictures, "write no pictures");
 }
 
-void AddVendorOptions(CLI::App& command, PassJobOptions& options) {
-  CLI::Option* const no_ingest =
-      command.add_flag("--no-ingest", options.no_ingest,
+void AddVendorOptions(CLI::App& command, bool& no_ingest, IngestArguments& acquisition) {
+  CLI::Option* const flag =
+      command.add_flag("--no-ingest", no_ingest,
                        "DATASET is a vendor's file: its frames are decoded on the way to the "
                        "operations and written nowhere");
   CLI::Option_group* const group = command.add_option_group("Vendor files, with --no-ingest");
-  AddAcquisitionOptions(*group, options.acquisition);
-  group->needs(no_ingest);
+  AddAcquisitionOptions(*group, acquisition);
+  group->needs(flag);
+}
+
+void AddVendorOptions(CLI::App& command, PassJobOptions& options) {
+  AddVendorOptions(command, options.no_ingest, options.acquisition);
+}
+
+int PassExitStatus(const Result<bool>& anomalies) {
+  if (!anomalies.ok()) return ReportError(anomalies.error());
+  return *anomalies ? kExitAnomalies : kExitDone;
 }
 
 struct PassJob::State {
@@ -137,7 +146,6 @@ struct PassJob::State {
 PassJob::PassJob(std::unique_ptr<State> state) : state_(std::move(state)) {}
 PassJob::~PassJob() = default;
 PassJob::PassJob(PassJob&&) noexcept = default;
-const Reader& PassJob::reader() const { return state_->frames->reader(); }
 const PassFrames& PassJob::frames() const { return *state_->frames; }
 const PassOptions& PassJob::pass() const { return state_->pass; }
 SignalShape PassJob::signal() const { return state_->signal; }
@@ -245,10 +253,7 @@ void PassJob::PrintSummary(const std::string& command, const PassSummary& summar
         {"extents_verified", summary.extents_verified},
         {"outputs", written}};
     if (!summary.device_note.empty()) line["device_note"] = summary.device_note;
-    if (frames().is_of_vendor()) {
-      line["remarks"] = frames().Remarks();
-      line["anomalies"] = AnomaliesToJson(frames().Anomalies());
-    }
+    frames().AddFindings(line);
     for (const auto& [name, value] : facts) line["facts"][name] = value;
     std::puts(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
     return;

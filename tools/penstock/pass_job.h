@@ -51,6 +51,7 @@ struct PassJobOptions {
 void AddPassOptions(CLI::App& command, PassJobOptions& options, bool out_is_required = true);
 
 // --no-ingest, and the options of vendor files that go with it.
+void AddVendorOptions(CLI::App& command, bool& no_ingest, IngestArguments& acquisition);
 void AddVendorOptions(CLI::App& command, PassJobOptions& options);
 
 // An open dataset, or a vendor's file, and the options of its passes.
@@ -60,7 +61,6 @@ class PassJob {
   ~PassJob();
   PassJob(PassJob&&) noexcept;
 
-  const Reader& reader() const;  // precondition: no --no-ingest
   const PassFrames& frames() const;
   const PassOptions& pass() const;
   SignalShape signal() const;  // of the frames as they are seen
@@ -83,6 +83,9 @@ class PassJob {
   explicit PassJob(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
+
+// Of a command that says whether a vendor's files have anomalies, or fails, which is reported.
+int PassExitStatus(const Result<bool>& anomalies);
 
 // Text that names a file of arrays: its digest is worth keeping.
 bool NamesArrayFile(const std::string& text);

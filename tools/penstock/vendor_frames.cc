@@ -122,8 +122,7 @@ class VendorFrames::StripCursor final : public FrameProvider::Cursor {
     if (request.first_pixel == 0) PENSTOCK_RETURN_IF_ERROR(Begin(request.frames, valid));
     const int64_t columns = frames_.plan_.shape.signal.columns;
     const int64_t first = request.first_pixel / columns;
-    decoder_->Rows(first, first + request.pixel_count / columns, destination);
-    return Status::Ok();
+    return decoder_->Rows(first, first + request.pixel_count / columns, destination);
   }
 
  private:

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "penstock/base/result.h"
+#include "penstock/reader/frame_provider.h"
 #include "penstock/reader/reader.h"
 #include "penstock/reader/reduction.h"
 #include "penstock/reader/result_array.h"
@@ -68,6 +69,8 @@ struct Components {
 // components; kUnsupported for pixels that are not finite; errors of Reader::Run; kCancelled where
 // the deadline comes before the end, since half a pass has no components.
 Result<Components> FindComponents(const Reader& reader, const ComponentOptions& options,
+                                  const PassOptions& pass);
+Result<Components> FindComponents(const FrameProvider& provider, const ComponentOptions& options,
                                   const PassOptions& pass);
 
 }  // namespace penstock

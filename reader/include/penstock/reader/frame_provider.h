@@ -71,6 +71,9 @@ class FrameProvider {
 Result<PassSummary> RunPass(const FrameProvider& provider, std::span<Reduction* const> reductions,
                             const PassOptions& options = {});
 
+// As Reader::ReadFrame; kNotFound also for a frame that turns out not to be usable.
+Result<std::vector<std::byte>> ReadFrame(const FrameProvider& provider, int64_t frame);
+
 }  // namespace penstock
 
 #endif  // PENSTOCK_READER_FRAME_PROVIDER_H_

@@ -45,6 +45,7 @@ struct PassPlan {
   DatasetShape shape;
   int64_t tile_frames = 0;  // at most so many frames in one tile
   int64_t tile_pixels = 0;  // in every tile but the last ones of a frame; a multiple of 256
+                            // (Reduction::WantsWholeFrames: no less than a frame has)
   int64_t partition_count = 0;
   int64_t partition_frames = 0;  // at most so many frames in one partition
   // One per detector pixel: 0 where the dataset's pixel_mask says that it is not to be used. Null:
@@ -99,6 +100,10 @@ class Reduction {
   // Asked before Begin where frames are seen through a view: true where the reduction wants them as
   // they are stored and brings the view into its result itself (PassPlan::view).
   virtual bool FoldsView(const FrameView&) const { return false; }
+
+  // Asked before Begin, with the plan that it would be given: true where every tile must hold whole
+  // frames, as PassPlan::tile_pixels then says. They leave the processor's cache sooner.
+  virtual bool WantsWholeFrames(const PassPlan&) const { return false; }
 
   // Checks that the operation can work on this dataset, forgets earlier results and allocates the
   // new ones.

@@ -10,6 +10,7 @@
 
 #include "penstock/base/result.h"
 #include "penstock/dataset/statistics.h"
+#include "penstock/reader/frame_provider.h"
 #include "penstock/reader/reader.h"
 #include "penstock/reader/reduction.h"
 #include "penstock/reader/result_array.h"
@@ -31,8 +32,9 @@ class FrameStatisticsReduction final : public Reduction {
   // Between HistogramEdges(element_type()).
   const std::vector<uint64_t>& histogram() const;
 
-  // Sums of float data are of whole tiles, one after another: the order of partitions is no matter.
   bool IsOrderFree() const override { return true; }
+  // Where sums are rounded they are those that ingest has stored, to the last digit.
+  bool WantsWholeFrames(const PassPlan& plan) const override;
   Status Begin(const PassPlan& plan) override;
   std::unique_ptr<State> MakeState() const override;
   void BeginPartition(State& state, const Partition& partition) const override;
@@ -78,6 +80,9 @@ struct RegionStatisticsOptions {
 // where there is no view, and no pixel_mask that leaves pixels out. kCorrupt where they contradict
 // their checksum; errors of Reader::Run.
 Result<RegionStatistics> SummarizeRegion(const Reader& reader, const PassOptions& pass,
+                                         const RegionStatisticsOptions& options = {});
+// The same of frames that have no sidecar.
+Result<RegionStatistics> SummarizeRegion(const FrameProvider& provider, const PassOptions& pass,
                                          const RegionStatisticsOptions& options = {});
 
 }  // namespace penstock
