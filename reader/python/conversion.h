@@ -76,6 +76,7 @@ void CheckReadable(const Reduction& reduction);
 
 // One per file; in this order.
 void AddOperations(pybind11::module_& module);
+void AddPythonReductions(pybind11::module_& module);
 void AddViews(pybind11::module_& module);
 void AddPasses(pybind11::module_& module);
 void AddReader(pybind11::module_& module);

@@ -62,6 +62,7 @@ PYBIND11_MODULE(_penstock, module) {
   py::register_exception_translator(&Translate);
   py::class_<ResultArray>(module, "_Array", py::buffer_protocol()).def_buffer(&BufferOf);
   AddOperations(module);
+  AddPythonReductions(module);
   AddViews(module);
   AddPasses(module);
   AddReader(module);

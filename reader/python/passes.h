@@ -68,12 +68,15 @@ class __attribute__((visibility("hidden"))) Passes {
     return Unwrap(std::move(result));
   }
 
+  // What Python raises meanwhile elsewhere: ends the passes, and is raised after them. Python's
+  // lock is held.
+  void Keep(pybind11::error_already_set& error);
+
  private:
   static constexpr std::chrono::milliseconds kSignalPeriod{100};
 
   void TakeSignals();
   void CallBack(const PassProgress& now);
-  void Keep(pybind11::error_already_set& error);
   void Rethrow();
 
   const ReductionsInUse* const reductions_;

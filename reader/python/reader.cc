@@ -8,6 +8,7 @@
 #include "penstock/reader/frame_view.h"
 #include "reader/python/conversion.h"
 #include "reader/python/passes.h"
+#include "reader/python/python_reduction.h"
 
 namespace py = pybind11;
 
@@ -91,6 +92,11 @@ py::dict Run(const Reader& reader, const std::vector<std::shared_ptr<Reduction>>
              const py::dict& wanted) {
   const ReductionsInUse used(reductions);
   Passes passes(wanted, &used);
+  for (Reduction* const reduction : used.all()) {
+    auto* const in_python = dynamic_cast<PythonReduction*>(reduction);
+    if (in_python == nullptr) continue;
+    in_python->SetOnError([&passes](py::error_already_set& error) { passes.Keep(error); });
+  }
   return ToDict(
       passes.Run([&](const PassOptions& options) { return reader.Run(used.all(), options); }));
 }

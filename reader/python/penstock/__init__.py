@@ -10,6 +10,9 @@
     data.run([total, centres])                           # any number of reductions, one pass
     total.result, centres.rows
 
+    class Mine(penstock.FrameReduction): ...             # your own: make_partial, process, merge, finish
+    data.run([Mine(), total])
+
     penstock.to_dask("/data/scan_0042")                  # a dask array with a chunk per block
     penstock.apply_with_dask("/data/scan_0042", masks)   # masks, with a task per block
 
@@ -26,11 +29,13 @@ type or shape are TypeError or ValueError.
 """
 
 from ._penstock import Cancelled, Error, Extremes, Reduction, Statistics, Stop, Sum, __version__
-from .dask_arrays import apply_with_dask, to_dask
+from .dask_arrays import apply_with_dask, reduce_with_dask, to_dask
 from .dataset import Axis, Dataset, Progress, open
+from .frame_reductions import FrameReduction, Plan, Tile
 from .masks import mask_stack
 from .reductions import CentreOfMass, Histogram, Masks, Radial
 from .views import View
 
-__all__ = ["Axis", "Cancelled", "CentreOfMass", "Dataset", "Error", "Extremes", "Histogram", "Masks", "Progress", "Radial",
-           "Reduction", "Statistics", "Stop", "Sum", "View", "apply_with_dask", "mask_stack", "open", "to_dask"]
+__all__ = ["Axis", "Cancelled", "CentreOfMass", "Dataset", "Error", "Extremes", "FrameReduction", "Histogram", "Masks",
+           "Plan", "Progress", "Radial", "Reduction", "Statistics", "Stop", "Sum", "Tile", "View", "apply_with_dask",
+           "mask_stack", "open", "reduce_with_dask", "to_dask"]

@@ -1,12 +1,14 @@
 """Datasets and masks for Dask: a task per block, on however many machines. Dask is asked for only here."""
 
 import collections
+import copy
 import threading
 
 import numpy as np
 
 from . import _penstock as _native
 from .dataset import Dataset
+from .frame_reductions import finished
 
 # Open datasets of this process, so that its tasks share what was verified and leased.
 _OPEN_AT_MOST = 16
@@ -55,6 +57,54 @@ def apply_with_dask(path, masks, view=None, chunk_frames=None, threads=1, **opti
     nothing = dataset.apply(masks, view=view, region=np.zeros(dataset.scan_shape, bool))
     return _array_of_parts(path, options, chunk_frames, _apply_part, dict(masks=masks, view=view, threads=threads),
                            leading=(nothing.shape[0],), dtype=nothing.dtype, trailing=False)
+
+
+def reduce_with_dask(path, reduction, view=None, threads=1, **options):
+    """A reduction of your own (FrameReduction) over the whole scan as a dask Delayed: a task per block makes its
+    partials, one more merges them in scan order and gives what finish returns.
+
+    The bytes are those of Dataset.run. reduction: each task works on a copy of it, so that it and its partials must
+    be fit for pickling where tasks run in other processes. It remains as it is. threads: of one task. path, options,
+    errors: as for to_dask."""
+    from dask.delayed import delayed
+    dataset = Dataset(path, **options)
+    source = dataset.__reduce__()[1]
+    shared = delayed(reduction, traverse=False), delayed(view, traverse=False)
+    parts = [delayed(_reduce_part)(source, region, *shared, threads) for region in dataset.partitions()]
+    return delayed(_merge_parts)(shared[0], parts)
+
+
+class _Collecting:
+    """Keeps the partials of a reduction instead of merging them."""
+
+    def __init__(self, reduction):
+        self._reduction = reduction
+        self.make_partial, self.process = reduction.make_partial, reduction.process
+        self.plan, self.partials = None, []
+
+    def begin(self, plan):
+        self.plan = plan
+        if hasattr(self._reduction, "begin"):
+            self._reduction.begin(plan)
+
+    def merge(self, partial):
+        self.partials.append(partial)
+
+
+def _reduce_part(source, region, reduction, view, threads):
+    collecting = _Collecting(copy.deepcopy(reduction))
+    _opened(*source).run(collecting, region=region, view=view, threads=threads)
+    return collecting.plan, collecting.partials
+
+
+def _merge_parts(reduction, parts):
+    reduction = copy.deepcopy(reduction)
+    if hasattr(reduction, "begin"):
+        reduction.begin(parts[0][0])
+    for _, partials in parts:
+        for partial in partials:
+            reduction.merge(partial)
+    return finished(reduction)
 
 
 def _loaded(mask):

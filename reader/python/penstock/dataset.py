@@ -11,6 +11,7 @@ import numpy as np
 
 from . import _penstock as _native
 from . import reductions as _reductions
+from .frame_reductions import Prepared, finished
 from .indexing import FrameIndex
 from .views import View
 
@@ -43,7 +44,7 @@ class Progress:
 
     @property
     def result(self):
-        return self.reductions[0].result
+        return finished(self.reductions[0])
 
 
 class Dataset:
@@ -220,7 +221,7 @@ class Dataset:
         bytes, seconds, threads, complete, extents_verified, partitions, partitions_leased (read through
         descriptors of a mount).
 
-        reductions: one or a list. region: what indexes the scan in NumPy (slices, a bool array, arrays of
+        reductions: one or a list, of the built-in ones and of your own (FrameReduction). region: what indexes the scan in NumPy (slices, a bool array, arrays of
         indices); frames outside are not read. view: a View. threads: 0: one per processor of this process.
         fast_order: merge as parts are done, also where the last digits of float results then differ from run
         to run. deadline: seconds, after which nothing more is begun (complete is then False).
@@ -230,11 +231,10 @@ class Dataset:
         penstock.Error: of the dataset ('corrupt', 'i/o error'), of masks and views that do not fit; Cancelled
         after stop or False. Reductions then hold the partial result. ValueError for a reduction that takes
         part in another pass."""
-        if isinstance(reductions, _native.Reduction):
-            reductions = [reductions]
-        reductions = list(reductions)
-        return self._reader.run(reductions, self._wanted(self._selection(region), view, threads, stop, on_progress,
-                                                         reductions, fast_order, deadline))
+        reductions = list(reductions) if isinstance(reductions, (list, tuple)) else [reductions]
+        wanted = self._wanted(self._selection(region), view, threads, stop, on_progress, reductions, fast_order, deadline)
+        with Prepared(reductions, self.path, self.scan_shape) as native:
+            return self._reader.run(native, wanted)
 
     def apply(self, masks, view=None, **options):
         """Sums of frame * mask: (masks, scan rows, scan columns), as Masks has them, and takes masks.
