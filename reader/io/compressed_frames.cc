@@ -56,8 +56,14 @@ void CompressedFrames::Close() {
   fd_ = -1;
 }
 
-Status CompressedFrames::Start(FrameRange frames, bool ahead) {
+CompressedFrames::StoredRange CompressedFrames::StoredBytesOf(FrameRange frames) const {
+  return {.begin = index_->begin(index_->ChunkOfFrame(frames.first)),
+          .end = index_->end(index_->ChunkOfFrame(frames.last - 1))};
+}
+
+Status CompressedFrames::Start(FrameRange frames, bool ahead, ChunkReader* past_cache) {
   frames_ = frames;
+  past_cache_ = past_cache;
   next_ = frames.first;
   const int64_t first = index_->ChunkOfFrame(frames.first);
   const int64_t last = index_->ChunkOfFrame(frames.last - 1);
@@ -66,7 +72,10 @@ Status CompressedFrames::Start(FrameRange frames, bool ahead) {
   const int64_t held =
       std::min(run_frames_, frames.last - frames.first) + 2 * (index_->chunk_frames() - 1);
   PENSTOCK_RETURN_IF_ERROR(MakeRoom(pixels_, static_cast<size_t>(held) * frame_bytes_));
+  chunk_ = {};
+  chunk_begin_ = index_->begin(first);
   advised_ = index_->begin(first);
+  if (past_cache_ != nullptr) return {};
   advise_end_ = ahead ? index_->end(index_->chunk_count() - 1) : index_->end(last);
   Advise(advised_);
   return {};
@@ -79,6 +88,37 @@ void CompressedFrames::Advise(uint64_t from) {
   posix_fadvise(fd_, static_cast<off_t>(advised_), static_cast<off_t>(end - advised_),
                 POSIX_FADV_WILLNEED);
   advised_ = end;
+}
+
+Result<std::span<const std::byte>> CompressedFrames::ReadStored(uint64_t begin, uint64_t end) {
+  if (past_cache_ != nullptr) return TakeFromChunks(begin, end);
+  PENSTOCK_RETURN_IF_ERROR(MakeRoom(stored_, end - begin));
+  const std::span<std::byte> stored = stored_.span().first(end - begin);
+  Advise(begin);
+  PENSTOCK_RETURN_IF_ERROR(ReadFully(fd_, begin, stored, *path_));
+  return std::span<const std::byte>(stored);
+}
+
+// Where they were read, but for bytes that lie in more than one chunk.
+Result<std::span<const std::byte>> CompressedFrames::TakeFromChunks(uint64_t begin, uint64_t end) {
+  size_t taken = 0;
+  if (begin == end) return std::span<const std::byte>();  // all of them are lost
+  while (true) {
+    const uint64_t at = begin + taken;
+    const uint64_t chunk_end = chunk_begin_ + chunk_.size();
+    if (at >= chunk_begin_ && at < chunk_end) {
+      const size_t count = std::min(end, chunk_end) - at;
+      const std::span<const std::byte> part = chunk_.subspan(at - chunk_begin_, count);
+      if (taken == 0 && at + count == end) return part;
+      PENSTOCK_RETURN_IF_ERROR(MakeRoom(stored_, end - begin));
+      std::copy(part.begin(), part.end(), stored_.data() + taken);
+      taken += count;
+      if (begin + taken == end) return stored_.span().first(taken);
+    }
+    chunk_begin_ = chunk_end;
+    PENSTOCK_ASSIGN_OR_RETURN(chunk_, past_cache_->Next());
+    if (chunk_.empty()) return Error::Internal("read beyond the stored range").In(path_->string());
+  }
 }
 
 Status CompressedFrames::DecodeChunk(int64_t chunk, std::span<const std::byte> stored,
@@ -114,13 +154,11 @@ Result<CompressedFrames::Run> CompressedFrames::Next(ExtentCheck& check) {
     const int64_t first = index_->ChunkOfFrame(decoded_.last);
     const int64_t last = index_->ChunkOfFrame(end - 1);
     const uint64_t begin = index_->begin(first);
-    PENSTOCK_RETURN_IF_ERROR(MakeRoom(stored_, index_->end(last) - begin));
-    const std::span<std::byte> stored = stored_.span().first(index_->end(last) - begin);
-    Advise(begin);
-    Status read = ReadFully(fd_, begin, stored, *path_);
+    const auto read = ReadStored(begin, index_->end(last));
     if (!read.ok()) {
       return Error(read.error()).At(fmt::format("frames {}-{}", next_, end - 1));
     }
+    const std::span<const std::byte> stored = *read;
     PENSTOCK_RETURN_IF_ERROR(check.Update(stored));
     for (int64_t chunk = first; chunk <= last; ++chunk) {
       const size_t at = static_cast<size_t>(decoded_.last - decoded_.first) * frame_bytes_;

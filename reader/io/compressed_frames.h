@@ -1,8 +1,8 @@
 // CompressedFrames: the frames of a compressed block, decoded run by run into one buffer that stays
 // in the L2 cache on the way to the kernels.
 //
-// Stored bytes are read through the page cache, which the kernel fills ahead: they are few, and
-// decoding is what takes the time.
+// Stored bytes come out of the page cache, which the kernel then fills ahead, or past it from a
+// ChunkReader.
 
 #ifndef PENSTOCK_READER_IO_COMPRESSED_FRAMES_H_
 #define PENSTOCK_READER_IO_COMPRESSED_FRAMES_H_
@@ -11,12 +11,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 
 #include "penstock/base/aligned_buffer.h"
 #include "penstock/base/result.h"
 #include "penstock/dataset/chunk_index.h"
 #include "penstock/dataset/compression.h"
 #include "penstock/dataset/dataset.h"
+#include "reader/io/chunk_reader.h"
 #include "reader/io/extent_verifier.h"
 
 namespace penstock {
@@ -33,8 +35,16 @@ class CompressedFrames {
   void Close();
   const ChunkIndex& index() const { return *index_; }
 
-  // `ahead`: the frames behind these will be wanted, too.
-  Status Start(FrameRange frames, bool ahead);
+  // The file offsets of what is stored of some frames.
+  struct StoredRange {
+    uint64_t begin = 0;
+    uint64_t end = 0;
+  };
+  StoredRange StoredBytesOf(FrameRange frames) const;
+
+  // `ahead`: the frames behind these will be wanted, too. `past_cache`: where to read from in place
+  // of the page cache; has been started for StoredBytesOf(frames) and must stay until the last run.
+  Status Start(FrameRange frames, bool ahead, ChunkReader* past_cache = nullptr);
   // The next frames that lie one after another in memory, valid until the next call; none after the
   // last. What is read goes through `check` first. Errors name file, offset and frames.
   struct Run {
@@ -45,6 +55,8 @@ class CompressedFrames {
 
  private:
   void Advise(uint64_t from);
+  Result<std::span<const std::byte>> ReadStored(uint64_t begin, uint64_t end);
+  Result<std::span<const std::byte>> TakeFromChunks(uint64_t begin, uint64_t end);
   Status DecodeChunk(int64_t chunk, std::span<const std::byte> stored, std::span<std::byte> pixels);
 
   const Dataset& dataset_;
@@ -56,6 +68,9 @@ class CompressedFrames {
   const std::filesystem::path* path_ = nullptr;
   std::optional<ChunkIndex> index_;
   ChunkDecoder decoder_;
+  ChunkReader* past_cache_ = nullptr;
+  std::span<const std::byte> chunk_;  // of it
+  uint64_t chunk_begin_ = 0;          // in the file
   AlignedBuffer stored_;
   AlignedBuffer pixels_;
 

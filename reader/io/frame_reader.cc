@@ -89,19 +89,35 @@ bool FrameReader::OpenDirect() {
   return direct_file_.valid();
 }
 
-Status FrameReader::StartChunks(bool direct) {
-  direct = direct && OpenDirect();
-  backend_ = direct ? Backend::kDirect : Backend::kPread;
+ChunkReader& FrameReader::Chunks() {
   if (chunks_ == nullptr) {
     chunks_ =
         std::make_unique<ChunkReader>(options_.request_bytes, options_.queue_depth,
                                       options_.buffer_bytes, options_.backend != Backend::kPread);
   }
+  return *chunks_;
+}
+
+// Past the page cache where a plain partition would be: as it is wanted, or where it is not there.
+Status FrameReader::StartCompressed(bool ahead) {
+  const bool direct = options_.backend == Backend::kDirect ||
+                      (options_.backend == Backend::kAutomatic && !IsResident());
+  backend_ = direct && begin_ < end_ && OpenDirect() ? Backend::kDirect : Backend::kPread;
+  if (backend_ == Backend::kPread) return compressed_.Start(partition_.frames, ahead);
+  check_.ReadDirect(direct_file_.get(), end_);
+  PENSTOCK_RETURN_IF_ERROR(
+      Chunks().Start({direct_file_.get(), begin_, end_, options_.buffer_bytes}, path_));
+  return compressed_.Start(partition_.frames, ahead, chunks_.get());
+}
+
+Status FrameReader::StartChunks(bool direct) {
+  direct = direct && OpenDirect();
+  backend_ = direct ? Backend::kDirect : Backend::kPread;
   const uint64_t frames = std::max<uint64_t>(options_.buffer_bytes / layout_.frame_bytes, 1);
   // Bytes behind the partition that are only verified come along.
   read_end_ = check_.wanted_end();
   check_.ReadDirect(direct ? direct_file_.get() : -1, read_end_);
-  return chunks_->Start({direct ? direct_file_.get() : buffered(), begin_, read_end_,
+  return Chunks().Start({direct ? direct_file_.get() : buffered(), begin_, read_end_,
                          static_cast<size_t>(frames * layout_.frame_bytes)},
                         path_);
 }
@@ -138,9 +154,9 @@ void FrameReader::GoTo(const Partition& partition) {
   partition_ = partition;
   next_frame_ = partition.frames.first;
   if (is_compressed()) {
-    const ChunkIndex& index = compressed_.index();
-    begin_ = index.begin(index.ChunkOfFrame(partition.frames.first));
-    end_ = index.end(index.ChunkOfFrame(partition.frames.last - 1));
+    const CompressedFrames::StoredRange stored = compressed_.StoredBytesOf(partition.frames);
+    begin_ = stored.begin;
+    end_ = stored.end;
     return;
   }
   const auto first = static_cast<uint64_t>(partition.frames.first - layout_.region.first_frame);
@@ -180,10 +196,7 @@ Status FrameReader::Start(const Partition& partition, bool alone) {
                 .begin = begin_,
                 .end = end_},
                alone);
-  if (is_compressed()) {
-    backend_ = Backend::kPread;
-    return compressed_.Start(partition.frames, !alone);
-  }
+  if (is_compressed()) return StartCompressed(!alone);
   if (options_.backend == Backend::kAutomatic || options_.backend == Backend::kMmap) {
     PENSTOCK_ASSIGN_OR_RETURN(const bool mapped, TryMapped());
     if (mapped) {
@@ -216,11 +229,7 @@ FrameRange FrameReader::FramesOfExtent(int64_t extent) const {
 
 Result<std::span<const std::byte>> FrameReader::NextChunk() {
   auto chunk = chunks_->Next();
-  if (!chunk.ok() && chunk.error().system_errno() == EINVAL && backend_ == Backend::kDirect &&
-      next_frame_ == partition_.frames.first) {
-    // The file system took the flag and refuses the read, as some do.
-    direct_file_.Close();
-    direct_refused_ = true;
+  if (!chunk.ok() && IsRefusedDirectRead(chunk.error())) {
     PENSTOCK_RETURN_IF_ERROR(StartChunks(false));
     chunk = chunks_->Next();
   }
@@ -240,16 +249,35 @@ Status FrameReader::FinishChunks() {
   }
 }
 
+// The first read of a partition, where the file system took the flag and refuses the read, as some
+// do: then it is read again through the page cache, as all that come.
+bool FrameReader::IsRefusedDirectRead(const Error& error) {
+  if (error.system_errno() != EINVAL || backend_ != Backend::kDirect ||
+      next_frame_ != partition_.frames.first) {
+    return false;
+  }
+  direct_file_.Close();
+  direct_refused_ = true;
+  backend_ = Backend::kPread;
+  return true;
+}
+
 Result<FrameRun> FrameReader::Next() {
   FrameRun run;
   run.first_frame = next_frame_;
   if (next_frame_ == partition_.frames.last) {
     if (backend_ == Backend::kMmap) PENSTOCK_RETURN_IF_ERROR(CheckMapped());
-    if (check_.active()) PENSTOCK_RETURN_IF_ERROR(FinishChunks());
+    if (check_.active() && !is_compressed()) PENSTOCK_RETURN_IF_ERROR(FinishChunks());
     return run;
   }
   if (is_compressed()) {
-    PENSTOCK_ASSIGN_OR_RETURN(const CompressedFrames::Run decoded, compressed_.Next(check_));
+    auto decoded_run = compressed_.Next(check_);
+    if (!decoded_run.ok() && IsRefusedDirectRead(decoded_run.error())) {
+      check_.ReadDirect(-1, end_);
+      PENSTOCK_RETURN_IF_ERROR(compressed_.Start(partition_.frames, /*ahead=*/false));
+      decoded_run = compressed_.Next(check_);
+    }
+    PENSTOCK_ASSIGN_OR_RETURN(const CompressedFrames::Run decoded, std::move(decoded_run));
     run.frame_count = decoded.frame_count;
     run.pixels = decoded.pixels;
     next_frame_ += run.frame_count;

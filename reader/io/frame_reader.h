@@ -41,8 +41,9 @@ class FrameReader final : public PartitionReader {
 
   // kCorrupt where the block file has not the size that the sidecar says.
   Status Start(const Partition& partition, bool alone) override;
-  // The partition may only be used once the empty run has come without an error: then it is verified,
-  // and nothing was lost of a mapped block, which reads as zeros where it is cut short meanwhile.
+  // The partition may only be used once the empty run has come without an error: then it is
+  // verified, and nothing was lost of a mapped block, which reads as zeros where it is cut short
+  // meanwhile.
   Result<FrameRun> Next() override;
 
   void CountPartition(PassSummary& summary) const override;
@@ -61,7 +62,10 @@ class FrameReader final : public PartitionReader {
   Status StartChunks(bool direct);
   Result<std::span<const std::byte>> NextChunk();
   Status FinishChunks();
+  Status StartCompressed(bool ahead);
+  ChunkReader& Chunks();
   bool OpenDirect();
+  bool IsRefusedDirectRead(const Error& error);
   FrameRange FramesOfExtent(int64_t extent) const;
   bool is_compressed() const { return dataset_.compression() != Compression::kNone; }
 
@@ -85,7 +89,7 @@ class FrameReader final : public PartitionReader {
   ExtentCheck check_;
 
   Partition partition_;
-  // How the current partition is read: kMmap, kDirect or kPread; always the last where blocks are
+  // How the current partition is read: kMmap, kDirect or kPread; not the first where blocks are
   // compressed.
   Backend backend_ = Backend::kPread;
   int64_t next_frame_ = 0;

@@ -14,6 +14,7 @@
 #include "penstock/dataset/chunk_index.h"
 #include "penstock/reader/operations.h"
 #include "penstock/reader/reader.h"
+#include "reader/io/residency_probe.h"
 #include "tests/support/synthetic_dataset.h"
 
 namespace penstock {
@@ -42,9 +43,13 @@ class CompressedTest : public testing::TestWithParam<Compression> {
     EXPECT_TRUE(written.ok()) << written.error().ToString();
   }
 
-  Reader Open(const char* name, bool verify = true) const {
+  Reader Open(const char* name, bool verify = true, Backend backend = Backend::kPread,
+              size_t buffer_bytes = size_t{4} << 20) const {
     ReadOptions options;
     options.verify = verify;
+    options.backend = backend;
+    options.buffer_bytes = buffer_bytes;
+    options.request_bytes = std::min(options.request_bytes, buffer_bytes);
     auto reader = Reader::Open(root_ / name, options);
     EXPECT_TRUE(reader.ok()) << reader.error().ToString();
     return std::move(reader).value();
@@ -103,6 +108,45 @@ TEST_P(CompressedTest, SameSumsWhateverThePartitions) {
       EXPECT_EQ(Run(reader, threads, partition).summary->extents_verified, 0);
     }
   }
+}
+
+// Chunks of direct reads have no boundary in common with those of frames.
+TEST_P(CompressedTest, SameSumsPastThePageCache) {
+  const Outcome plain = Run(Open("plain"), 1, uint64_t{64} << 20);
+  for (const size_t buffer : {size_t{8192}, size_t{250'000}, size_t{4} << 20}) {
+    for (const uint64_t partition : {uint64_t{1'000'000}, uint64_t{64} << 20}) {
+      SCOPED_TRACE(std::to_string(buffer) + " " + std::to_string(partition));
+      const Reader reader = Open("packed", true, Backend::kDirect, buffer);
+      const Outcome packed = Run(reader, 2, partition);
+      ASSERT_TRUE(packed.summary.ok()) << packed.summary.error().ToString();
+      EXPECT_EQ(packed.sums, plain.sums);
+      EXPECT_EQ(packed.summary->partitions_direct, packed.summary->partitions);
+      EXPECT_EQ(packed.summary->extents_verified, static_cast<int64_t>(ExtentCount()));
+      std::vector<uint8_t> selection(150);
+      for (size_t frame = 3; frame < selection.size(); frame += 17) selection[frame] = 1;
+      EXPECT_EQ(Run(reader, 2, partition, selection).sums,
+                Run(Open("plain"), 1, partition, selection).sums);
+    }
+  }
+}
+
+TEST_P(CompressedTest, WhatIsNotInThePageCacheIsReadPastIt) {
+  const auto dataset = Dataset::Open(root_ / "packed");
+  const auto cached = [&] { return Run(Open("packed", true, Backend::kAutomatic), 1, 1'000'000); };
+  ASSERT_TRUE(Run(Open("packed"), 1, 1'000'000).summary.ok());  // brings it there
+  EXPECT_EQ(cached().summary->partitions_direct, 0);
+  for (const BlockInfo& block : dataset->blocks()) {
+    const auto fd = OpenFile(root_ / "packed" / block.relative_path, O_RDONLY);
+    ASSERT_EQ(fdatasync(fd->get()), 0);
+    ASSERT_EQ(posix_fadvise(fd->get(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  }
+  const auto fd = OpenFile(root_ / "packed" / dataset->blocks()[0].relative_path, O_RDONLY);
+  if (ResidencyProbe().Share(fd->get(), 0, dataset->blocks()[0].bytes) != 0) {
+    GTEST_SKIP() << "this file system keeps what it is told to drop";
+  }
+  const Outcome cold = cached();
+  EXPECT_EQ(cold.summary->partitions_direct, cold.summary->partitions);
+  EXPECT_EQ(cold.sums, Run(Open("plain"), 1, 1'000'000).sums);
 }
 
 TEST_P(CompressedTest, SameSumsOfAPartOfTheScan) {
