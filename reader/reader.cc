@@ -76,28 +76,37 @@ Result<Backend> ParseBackend(std::string_view text) {
 }
 
 Result<Reader> Reader::Open(const std::filesystem::path& path, const ReadOptions& options) {
-  PENSTOCK_ASSIGN_OR_RETURN(Dataset dataset, Dataset::Open(path));
-  PENSTOCK_ASSIGN_OR_RETURN(std::vector<int32_t> image_key, dataset.ReadImageKey());
-  if (image_key.size() != static_cast<size_t>(dataset.shape().frame_count())) {
-    return Error::Corrupt("image_key does not fit the dataset")
-        .In(path.string())
-        .Expected(fmt::format("{} entries", dataset.shape().frame_count()))
-        .Found(fmt::format("{}", image_key.size()));
+  const auto open = [&](Dataset dataset) -> Result<Reader> {
+    PENSTOCK_ASSIGN_OR_RETURN(std::vector<int32_t> image_key, dataset.ReadImageKey());
+    if (image_key.size() != static_cast<size_t>(dataset.shape().frame_count())) {
+      return Error::Corrupt("image_key does not fit the dataset")
+          .In(path.string())
+          .Expected(fmt::format("{} entries", dataset.shape().frame_count()))
+          .Found(fmt::format("{}", image_key.size()));
+    }
+    PixelFlags good_pixels;
+    if (options.use_pixel_mask) {
+      PENSTOCK_ASSIGN_OR_RETURN(good_pixels, GoodPixels(dataset));
+    }
+    auto leases = options.use_leases ? LeaseClient::ForDataset(path) : nullptr;
+    std::unique_ptr<ExtentVerifier> verifier;
+    // Of a growing dataset the cache daemon does not know the checksums.
+    if (options.verify && (leases == nullptr || dataset.state() == kGrowingState)) {
+      PENSTOCK_ASSIGN_OR_RETURN(verifier, ExtentVerifier::Create(dataset));
+    }
+    auto mapped = options.keep_mapped ? std::make_unique<MappedBlocks>() : nullptr;
+    return Reader(std::make_shared<const State>(
+        State{std::move(dataset), std::move(image_key), std::move(good_pixels), options,
+              std::move(leases), std::move(verifier), std::move(mapped)}));
+  };
+  while (true) {
+    PENSTOCK_ASSIGN_OR_RETURN(const Dataset dataset, Dataset::Open(path));
+    auto reader = open(dataset);
+    if (reader.ok() || dataset.state() != kGrowingState) return reader;
+    // Sealed since, so that its files are those of two datasets?
+    const auto now = Dataset::Open(path);
+    if (!now.ok() || now->generation() == dataset.generation()) return reader;
   }
-  PixelFlags good_pixels;
-  if (options.use_pixel_mask) {
-    PENSTOCK_ASSIGN_OR_RETURN(good_pixels, GoodPixels(dataset));
-  }
-  auto leases = options.use_leases ? LeaseClient::ForDataset(path) : nullptr;
-  std::unique_ptr<ExtentVerifier> verifier;
-  // Of a growing dataset the cache daemon does not know the checksums.
-  if (options.verify && (leases == nullptr || dataset.state() == kGrowingState)) {
-    PENSTOCK_ASSIGN_OR_RETURN(verifier, ExtentVerifier::Create(dataset));
-  }
-  auto mapped = options.keep_mapped ? std::make_unique<MappedBlocks>() : nullptr;
-  return Reader(std::make_shared<const State>(
-      State{std::move(dataset), std::move(image_key), std::move(good_pixels), options,
-            std::move(leases), std::move(verifier), std::move(mapped)}));
 }
 
 const Dataset& Reader::dataset() const { return state_->dataset; }

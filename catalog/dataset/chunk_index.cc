@@ -49,6 +49,17 @@ uint64_t LargestCompressedBlock(const DatasetShape& shape, const BlockGrid& grid
   return chunks * StoredChunkLimit(chunk_bytes) + ChunkIndexBytes(grid);
 }
 
+uint64_t LargestBlock(const DatasetShape& shape, const BlockGrid& grid, Compression compression) {
+  uint64_t largest = 0;
+  for (int64_t block = 0; block < grid.block_count(); ++block) {
+    const uint64_t bytes = compression == Compression::kNone
+                               ? BlockLayout::Of(shape, grid, block).file_bytes
+                               : LargestCompressedBlock(shape, grid, block);
+    largest = std::max(largest, bytes);
+  }
+  return largest;
+}
+
 std::string MakeChunkIndex(const DatasetShape& shape, const BlockGrid& grid, int64_t block,
                            const std::vector<uint64_t>& stored_bytes) {
   // Absent: 2^64-1 twice.

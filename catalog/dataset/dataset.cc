@@ -18,6 +18,8 @@ namespace penstock {
 
 namespace {
 
+constexpr int32_t kInvalidFrameKey = 3;  // in image_key
+
 constexpr uint64_t kMaximumSidecarBytes = uint64_t{64} << 20;
 
 // Reads members of the penstock collection; every failure names the member.
@@ -208,10 +210,13 @@ Result<Compression> ReadCompression(const PenstockReader& reader, const DatasetS
   return *compression;
 }
 
-SmallArray ExtentChecksums(const std::vector<BlockInfo>& blocks) {
+SmallArray ExtentChecksums(const Dataset& dataset) {
   uint64_t largest = 0;
-  for (const BlockInfo& block : blocks) largest = std::max(largest, block.bytes);
-  return ExtentChecksumArray(static_cast<int64_t>(blocks.size()), largest);
+  for (const BlockInfo& block : dataset.blocks()) largest = std::max(largest, block.bytes);
+  if (dataset.state() == kGrowingState) {
+    largest = LargestBlock(dataset.shape(), dataset.grid(), dataset.compression());
+  }
+  return ExtentChecksumArray(static_cast<int64_t>(dataset.blocks().size()), largest);
 }
 
 template <typename T>
@@ -279,7 +284,6 @@ Result<Dataset> Dataset::FromNexusJson(const std::filesystem::path& directory,
   } else {
     PENSTOCK_ASSIGN_OR_RETURN(state->compression,
                               ReadCompression(reader, state->shape, state->grid));
-    if (growing) return reader.Wrong("state", "sealed, as every compressed dataset");
   }
   PENSTOCK_ASSIGN_OR_RETURN(
       state->blocks, ReadBlocks(reader, state->shape, state->grid, state->compression, growing));
@@ -312,7 +316,14 @@ const Json& Dataset::nexus() const { return state_->nexus->tree(); }
 Result<std::vector<int32_t>> Dataset::ReadImageKey() const {
   PENSTOCK_ASSIGN_OR_RETURN(const auto bytes,
                             ReadArray(state_->directory, ImageKeyArray(state_->shape)));
-  return ValuesOf<int32_t>(bytes);
+  std::vector<int32_t> image_key = ValuesOf<int32_t>(bytes);
+  // It may be younger than nexus.json: then there are blocks of which nothing else is known yet.
+  for (const BlockInfo& block : state_->blocks) {
+    if (!block.checksum.empty()) continue;
+    std::fill_n(image_key.begin() + block.region.first_frame, block.region.frame_count(),
+                kInvalidFrameKey);
+  }
+  return image_key;
 }
 
 Result<std::vector<uint32_t>> Dataset::ReadPixelMask() const {
@@ -322,12 +333,10 @@ Result<std::vector<uint32_t>> Dataset::ReadPixelMask() const {
   return ValuesOf<uint32_t>(*bytes);
 }
 
-std::string Dataset::ExtentChecksumPath() const {
-  return ExtentChecksums(state_->blocks).ChunkPath();
-}
+std::string Dataset::ExtentChecksumPath() const { return ExtentChecksums(*this).ChunkPath(); }
 
 Result<std::vector<std::vector<uint64_t>>> Dataset::ReadExtentChecksums() const {
-  const SmallArray array = ExtentChecksums(state_->blocks);
+  const SmallArray array = ExtentChecksums(*this);
   PENSTOCK_ASSIGN_OR_RETURN(const auto bytes, ReadArray(state_->directory, array));
   const std::vector<uint64_t> values = ValuesOf<uint64_t>(bytes);
   std::vector<std::vector<uint64_t>> checksums;

@@ -9,6 +9,7 @@
 #include "catalog/dataset/zarr_group.h"
 #include "penstock/base/file.h"
 #include "penstock/dataset/checksum_list.h"
+#include "penstock/dataset/chunk_index.h"
 #include "penstock/dataset/dataset_writer.h"
 
 namespace penstock {
@@ -55,8 +56,12 @@ Status CheckContents(const std::filesystem::path& directory, const DatasetDescri
   return {};
 }
 
-SmallArray ExtentArray(const DatasetContents& contents) {
+SmallArray ExtentArray(const DatasetDescription& description, const DatasetContents& contents) {
   uint64_t largest = 0;
+  // Its shape stays as it is while blocks are added.
+  if (contents.growing) {
+    largest = LargestBlock(description.shape, description.grid, contents.compression);
+  }
   for (const BlockRecord& record : contents.blocks) largest = std::max(largest, record.bytes);
   return ExtentChecksumArray(static_cast<int64_t>(contents.blocks.size()), largest);
 }
@@ -93,7 +98,7 @@ Status WriteSmallArrays(const std::filesystem::path& directory,
                        std::as_bytes(std::span(description.pixel_mask.values))));
   }
 
-  const SmallArray checksums = ExtentArray(contents);
+  const SmallArray checksums = ExtentArray(description, contents);
   const std::vector<uint64_t> values = ExtentChecksums(checksums, contents);
   PENSTOCK_RETURN_IF_ERROR(
       WriteArrayPart(directory, checksums, 0, 0, std::as_bytes(std::span(values))));
@@ -140,7 +145,7 @@ Status WriteGrowingDescription(const std::filesystem::path& dataset_directory,
   PENSTOCK_RETURN_IF_ERROR(CheckContents(dataset_directory, description, contents));
   PENSTOCK_RETURN_IF_ERROR(WriteSmallArrays(dataset_directory, description, contents));
   PENSTOCK_RETURN_IF_ERROR(WriteZarrMetadata(dataset_directory, description, contents.compression,
-                                             ExtentArray(contents)));
+                                             ExtentArray(description, contents)));
   PENSTOCK_ASSIGN_OR_RETURN(const Json tree, MakeNexusTree(description, contents, {}));
   PENSTOCK_RETURN_IF_ERROR(WriteNewFile(dataset_directory / "nexus.json", JsonText(tree)));
   if (!HasNexusFile(description, contents)) return {};
@@ -151,7 +156,7 @@ Status UpdateGrowingDescription(const std::filesystem::path& dataset_directory,
                                 const DatasetDescription& description,
                                 const DatasetContents& contents) {
   PENSTOCK_RETURN_IF_ERROR(CheckContents(dataset_directory, description, contents));
-  const SmallArray extents = ExtentArray(contents);
+  const SmallArray extents = ExtentArray(description, contents);
   PENSTOCK_RETURN_IF_ERROR(
       ReplaceArray(dataset_directory, extents, ExtentChecksums(extents, contents)));
   PENSTOCK_ASSIGN_OR_RETURN(const Json tree, MakeNexusTree(description, contents, {}));
@@ -168,7 +173,7 @@ Status WriteDescription(const std::filesystem::path& dataset_directory,
   PENSTOCK_RETURN_IF_ERROR(CheckContents(dataset_directory, description, contents));
   PENSTOCK_RETURN_IF_ERROR(WriteSmallArrays(dataset_directory, description, contents));
   PENSTOCK_RETURN_IF_ERROR(WriteZarrMetadata(dataset_directory, description, contents.compression,
-                                             ExtentArray(contents)));
+                                             ExtentArray(description, contents)));
   PENSTOCK_ASSIGN_OR_RETURN(
       const Json tree,
       MakeNexusTree(description, contents,

@@ -43,7 +43,10 @@ Result<CompressionDecision> ChooseCompression(const IngestPlan& plan,
                                               const std::stop_token& stop) {
   const int64_t chunk_frames = GridFor(plan.shape, plan.grid, Compression::kLz4).inner_columns;
   const uint64_t chunk_bytes = static_cast<uint64_t>(chunk_frames) * plan.shape.frame_bytes();
-  const int64_t chunks = plan.shape.frame_count() / chunk_frames;
+  // Of a scan that is still being written, those that are there.
+  const int64_t reached =
+      std::min(plan.shape.frame_count(), plan.mapping.PositionsBefore(plan.mapping.NumberCount()));
+  const int64_t chunks = std::max<int64_t>(reached / chunk_frames, 1);
   const int64_t sampled = std::clamp<int64_t>(static_cast<int64_t>(kSampledBytes / chunk_bytes), 1,
                                               std::min(kMostChunks, chunks));
   std::vector<std::byte> pixels(static_cast<size_t>(sampled) * chunk_bytes);

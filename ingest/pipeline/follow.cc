@@ -13,6 +13,7 @@
 #include "ingest/pipeline/growing_view.h"
 #include "ingest/pipeline/ingest_run.h"
 #include "penstock/dataset/checksum.h"
+#include "penstock/dataset/chunk_index.h"
 #include "penstock/dataset/dataset.h"
 #include "penstock/ingest/registry.h"
 
@@ -181,6 +182,27 @@ class FollowRun final : public IngestRun {
     if (!removed.ok()) progress_.Note(removed.error().ToString());
   }
 
+  // The dataset appears once the first block has its frames, or no more will come: until then there
+  // is nothing to measure.
+  Status BeforeCompression(bool measures) override {
+    if (!measures) return Status::Ok();
+    const int64_t enough = RegionOfBlock(plan_.shape, plan_.grid, 0).frame_count();
+    watch_.SetFiles(plan_.source->description().files);
+    watch_.Changed();
+    LookAgain();
+    for (auto last_change = Clock::now(); broken_.empty() && Reached() < enough;) {
+      if (Clock::now() - last_change >= follow_.quiet) break;
+      if (!Pause(PauseOf(follow_), follow_stop_)) break;
+      if (!watch_.Changed()) continue;
+      last_change = Clock::now();
+      LookAgain();
+    }
+    return Status::Ok();
+  }
+
+  // Scan positions from the first on that have their frame, or have lost it.
+  int64_t Reached() const { return plan_.mapping.PositionsBefore(plan_.mapping.NumberCount()); }
+
   Status Work() override {
     PENSTOCK_RETURN_IF_ERROR(CreateStatistics(paths_.staging, plan_.shape, plan_.grid));
     PENSTOCK_RETURN_IF_ERROR(
@@ -250,6 +272,7 @@ class FollowRun final : public IngestRun {
     digests_.Grow(files);
     watch_.SetFiles(files);
     auto plan = PlanIngest(plan_.source, plan_.source_path, plan_.options);
+    if (plan.ok()) plan->grid = GridFor(plan->shape, plan->grid, compression());
     if (!plan.ok()) {
       broken_ = plan.error().ToString();
     } else if (!(plan->shape == plan_.shape) || !(plan->grid == plan_.grid) ||
@@ -264,8 +287,7 @@ class FollowRun final : public IngestRun {
   }
 
   Status IngestDue() {
-    // Scan positions from the first on that have their frame, or have lost it.
-    const int64_t reached = plan_.mapping.PositionsBefore(plan_.mapping.NumberCount());
+    const int64_t reached = Reached();
     std::vector<int64_t> due;
     for (int64_t block = 0; block < plan_.grid.block_count(); ++block) {
       const BlockRegion region = RegionOfBlock(plan_.shape, plan_.grid, block);
@@ -320,13 +342,16 @@ class FollowRun final : public IngestRun {
   DatasetContents GrowingContents() const {
     DatasetContents contents;
     contents.growing = true;
+    contents.compression = compression();
     contents.image_key.assign(static_cast<size_t>(plan_.shape.frame_count()), kInvalidFrame);
     for (int64_t block = 0; block < plan_.grid.block_count(); ++block) {
       const auto index = static_cast<size_t>(block);
       BlockRecord& record = contents.blocks.emplace_back();
       if (!done_[index]) {
         record.block = block;
-        record.bytes = BlockLayout::Of(plan_.shape, plan_.grid, block).file_bytes;
+        record.bytes = compression() == Compression::kNone
+                           ? BlockLayout::Of(plan_.shape, plan_.grid, block).file_bytes
+                           : LargestCompressedBlock(plan_.shape, plan_.grid, block);
         continue;
       }
       record = outcomes_[index].record;
@@ -365,11 +390,6 @@ Result<IngestPlan> PlanFollow(const std::filesystem::path& source_path,
     return Error::InvalidArgument("a dataset that is followed cannot replace another one")
         .In(source_path.string())
         .Advice("choose another name");
-  }
-  if (options.compression != CompressionChoice::kNone) {
-    return Error::InvalidArgument("a growing dataset is not compressed")
-        .In(source_path.string())
-        .Advice("follow it without --compress; `penstock repack` compresses it once it is sealed");
   }
   if (options.missing == MissingPolicy::kSkip) {
     return Error::InvalidArgument("following keeps the shape of the scan")

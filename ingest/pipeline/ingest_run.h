@@ -44,7 +44,10 @@ class IngestRun {
   virtual Json Identity() const;
   // Whatever is at the destination may stay or be replaced when all is done.
   virtual Status CheckDestination();
-  // From an empty or adopted staging directory to publication.
+  // In an empty or adopted staging directory, before frames are looked at to choose a compression.
+  // `measures`: that they will be.
+  virtual Status BeforeCompression(bool /*measures*/) { return Status::Ok(); }
+  // From there to publication.
   virtual Status Work();
   // A block is in the staging directory, with its statistics. Called by the workers.
   virtual Status AfterBlock(int64_t /*block*/) { return Status::Ok(); }
@@ -61,6 +64,7 @@ class IngestRun {
   // Everything that describes the blocks, and publication.
   Status DescribeAndPublish(const std::vector<SourceDigest>& digests);
   Status RefuseExisting();
+  Compression compression() const { return compression_.compression; }
   // In which publication takes the place of whatever is there.
   virtual bool ReplacesDestination() const { return plan_.options.replace; }
 
@@ -80,7 +84,8 @@ class IngestRun {
   Status PrepareStaging();
   void AdoptJournal();
   Status DecideCompression();
-  Status MeasureOrRemember();
+  bool RememberCompression();
+  Status MeasureCompression();
   Status IngestBlock(BlockIngester& ingester, int64_t block);
   Result<BlockOutcome> WriteOrVerify(BlockIngester& ingester, int64_t block);
   void KeepError(Error error);

@@ -138,6 +138,9 @@ void IngestRun::AdoptJournal() {
 }
 
 Status IngestRun::DecideCompression() {
+  const bool measures =
+      plan_.options.compression == CompressionChoice::kAutomatic && !RememberCompression();
+  PENSTOCK_RETURN_IF_ERROR(BeforeCompression(measures));
   switch (plan_.options.compression) {
     case CompressionChoice::kNone:
       return Status::Ok();
@@ -148,15 +151,15 @@ Status IngestRun::DecideCompression() {
       compression_.compression = Compression::kZstd;
       break;
     case CompressionChoice::kAutomatic:
-      PENSTOCK_RETURN_IF_ERROR(MeasureOrRemember());
+      if (measures) PENSTOCK_RETURN_IF_ERROR(MeasureCompression());
       break;
   }
   plan_.grid = GridFor(plan_.shape, plan_.grid, compression_.compression);
   return Status::Ok();
 }
 
-Status IngestRun::MeasureOrRemember() {
-  // The blocks of an earlier run are of its compression.
+// True where an earlier run has measured: its blocks are of its compression.
+bool IngestRun::RememberCompression() {
   for (const Json& line : journal_->lines()) {
     if (!line.contains(kCompression) || !line.contains(kCompressionReason)) continue;
     const Json& name = line[kCompression];
@@ -164,8 +167,12 @@ Status IngestRun::MeasureOrRemember() {
     const auto known = ParseCompression(name.is_string() ? name.get<std::string>() : "");
     if (!known.ok() || !reason.is_string()) continue;
     compression_ = {.compression = *known, .reason = reason.get<std::string>()};
-    return Status::Ok();
+    return true;
   }
+  return false;
+}
+
+Status IngestRun::MeasureCompression() {
   PENSTOCK_ASSIGN_OR_RETURN(compression_, ChooseCompression(plan_, paths_.staging, stop_));
   Json line;
   line[kCompression] = CompressionName(compression_.compression);

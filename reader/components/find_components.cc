@@ -62,6 +62,8 @@ class Search {
     for (int64_t round = 0; round <= options_.power_iterations; ++round) {
       if (round > 0) along = Orthonormal(projected);
       PENSTOCK_ASSIGN_OR_RETURN(Matrix products, MultiplyMasks(along, round == 0));
+      // With so few frames that those which cannot be used are missed: from the beginning.
+      if (used_ < directions) return Run();
       basis = Orthonormal(products);
       PENSTOCK_ASSIGN_OR_RETURN(projected, MultiplyFrames(basis));
       if (!products.allFinite() || !projected.allFinite()) {
@@ -75,6 +77,7 @@ class Search {
 
  private:
   void FindUsed() {
+    if (!is_used_.empty()) return;
     const std::vector<int32_t>& key = target_.image_key;
     is_used_.resize(key.size());
     for (size_t f = 0; f < key.size(); ++f) {
@@ -84,7 +87,12 @@ class Search {
   }
 
   Status Pass(std::span<Reduction* const> reductions) {
-    PENSTOCK_ASSIGN_OR_RETURN(const PassSummary summary, target_.run(reductions, pass_));
+    PassOptions options = pass_;
+    options.on_partition = [this](const PassProgress& now) {
+      if (now.partitions_done == now.partition_count) DropUnusable(now.done);
+      if (pass_.on_partition) pass_.on_partition(now);
+    };
+    PENSTOCK_ASSIGN_OR_RETURN(const PassSummary summary, target_.run(reductions, options));
     if (!summary.complete) {
       return Error::Cancelled("the deadline came before the components were found")
           .In(target_.name);
@@ -102,6 +110,15 @@ class Search {
     total_.frames = summary.frames;
     total_.frames_invalid = summary.frames_invalid;
     return Status::Ok();
+  }
+
+  // Frames of a provider may turn out not to be usable when they are read.
+  void DropUnusable(std::span<const uint8_t> done) {
+    for (size_t f = 0; f < is_used_.size(); ++f) {
+      if (is_used_[f] == 0 || done[f] != 0) continue;
+      is_used_[f] = 0;
+      --used_;
+    }
   }
 
   // A row per frame of the scan from those of the frames that are used.
@@ -150,6 +167,7 @@ class Search {
 
   void TakeMoments() {
     mean_ = moments_.Mean();
+    squares_ = 0;
     const std::vector<double> deviation = moments_.StandardDeviation().doubles();
     auto& mean = std::get<std::vector<double>>(mean_.values);
     for (size_t p = 0; p < mean.size(); ++p) {

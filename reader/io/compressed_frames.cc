@@ -113,7 +113,7 @@ Result<std::span<const std::byte>> CompressedFrames::TakeFromChunks(uint64_t beg
       PENSTOCK_RETURN_IF_ERROR(MakeRoom(stored_, end - begin));
       std::copy(part.begin(), part.end(), stored_.data() + taken);
       taken += count;
-      if (begin + taken == end) return stored_.span().first(taken);
+      if (begin + taken == end) return std::span<const std::byte>(stored_.span().first(taken));
     }
     chunk_begin_ = chunk_end;
     PENSTOCK_ASSIGN_OR_RETURN(chunk_, past_cache_->Next());

@@ -32,6 +32,8 @@ BlockGrid GridFor(const DatasetShape& shape, BlockGrid grid, Compression compres
 uint64_t ChunkIndexBytes(const BlockGrid& grid);
 // What a compressed block file has at most.
 uint64_t LargestCompressedBlock(const DatasetShape& shape, const BlockGrid& grid, int64_t block);
+// The same of all blocks of a dataset, raw or compressed.
+uint64_t LargestBlock(const DatasetShape& shape, const BlockGrid& grid, Compression compression);
 // With more, a grid is not one of compressed blocks: what is computed from it could overflow.
 inline constexpr int64_t kMostChunksPerBlock = int64_t{1} << 40;
 

@@ -87,7 +87,7 @@ struct DatasetContents {
   std::vector<BlockStatistics> statistics;
   std::vector<int32_t> image_key;                // per frame in scan order: 0 valid, 3 invalid
   bool growing = false;                          // the acquisition is still being written
-  Compression compression = Compression::kNone;  // of the blocks; of growing datasets none
+  Compression compression = Compression::kNone;  // of the blocks
 };
 
 // Writes the Zarr metadata and small arrays, nexus.json, data.nxs (up to 512 blocks) and last
