@@ -230,7 +230,7 @@ class CuttingReduction final : public Reduction {
 TEST_F(VerificationTest, ABlockThatIsCutShortWhileItIsMappedIsAnError) {
   // By pages, and inside of the last page that is read, which is lost without a signal.
   for (const bool verify : {true, false}) {
-    for (const uint64_t bytes : {uint64_t{3'000'000}, kPayloadStart + 30 * 300 * 401 - 20}) {
+    for (const uint64_t bytes : {uint64_t{1'500'000}, kPayloadStart + 24 * 300 * 401 - 20}) {
       fs::remove_all(directory_);
       ASSERT_TRUE(testing_support::WriteSyntheticDataset(directory_, options_).ok());
       const Reader reader = Open(Backend::kMmap, verify);
