@@ -180,7 +180,7 @@ Result<TemporaryCredentials> S3RoleCredentials::AskContainer(
     return Error::InvalidArgument("the token for credentials has more than one line");
   }
   if (!token.empty()) request.headers.push_back("Authorization: " + token);
-  PENSTOCK_ASSIGN_OR_RETURN(const std::string text, Fetch(std::move(request), deadline));
+  PENSTOCK_ASSIGN_OR_RETURN(const std::string text, Fetch(request, deadline));
   return ParseTemporaryCredentials(text);
 }
 
@@ -208,7 +208,7 @@ Result<TemporaryCredentials> S3RoleCredentials::AskInstance(
   return ParseTemporaryCredentials(text);
 }
 
-Result<std::string> S3RoleCredentials::Fetch(HttpRequest request,
+Result<std::string> S3RoleCredentials::Fetch(const HttpRequest& request,
                                              HttpClient::Clock::time_point deadline) {
   PENSTOCK_ASSIGN_OR_RETURN(HttpResponse response, client_.Perform(request, deadline));
   if (response.status == kOk) return std::move(response.body);

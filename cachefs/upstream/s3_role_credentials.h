@@ -52,7 +52,7 @@ class S3RoleCredentials {
   Result<TemporaryCredentials> Ask();
   Result<TemporaryCredentials> AskContainer(HttpClient::Clock::time_point deadline);
   Result<TemporaryCredentials> AskInstance(HttpClient::Clock::time_point deadline);
-  Result<std::string> Fetch(HttpRequest request, HttpClient::Clock::time_point deadline);
+  Result<std::string> Fetch(const HttpRequest& request, HttpClient::Clock::time_point deadline);
   bool Hold() const;  // mutex_ is held
 
   const Service service_;
