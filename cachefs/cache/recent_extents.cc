@@ -1,6 +1,7 @@
 #include "cachefs/cache/recent_extents.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <utility>
 
@@ -27,6 +28,8 @@ Result<RecentExtents::Buffer> RecentExtents::TakeBuffer() {
     if (free != spares.end()) {
       Buffer buffer = std::move(*free);
       spares.erase(free);
+      // The count alone orders nothing: who read from it last was done before we write.
+      std::atomic_thread_fence(std::memory_order_acquire);
       return buffer;
     }
   }

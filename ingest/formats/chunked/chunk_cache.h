@@ -9,6 +9,7 @@
 #define PENSTOCK_INGEST_FORMATS_CHUNKED_CHUNK_CACHE_H_
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -80,6 +81,8 @@ class ChunkCache {
     held_ -= entry->second.buffer->size();
     // A reader may still hold it; then it is not used again.
     if (entry->second.buffer.use_count() == 1 && free_.size() < 4) {
+      // The count alone orders nothing: who read from it last was done before it is filled anew.
+      std::atomic_thread_fence(std::memory_order_acquire);
       free_.push_back(std::move(entry->second.buffer));
     }
     return entries_.erase(entry);
