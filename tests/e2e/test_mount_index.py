@@ -68,3 +68,14 @@ def test_files_without_a_record_are_found(penstock, tmp_path):
         unknown = [each for each in status["datasets"] if each["dataset"] == ""]
         assert [each["partial_blocks"] for each in unknown] == [COUNT - 500]
         assert json.loads(penstock("status", mount.cache, "--json").stdout)["pid"] == status["pid"]
+
+
+def test_what_is_said_before_the_mount_is_up_is_in_the_log(penstock, tmp_path):
+    (tmp_path / "store").mkdir()
+    with mounted(penstock, tmp_path / "store", tmp_path / "mnt", tmp_path / "cache"):
+        pass
+    (tmp_path / "cache/scrub.json").write_text("nonsense")
+    with mounted(penstock, tmp_path / "store", tmp_path / "mnt", tmp_path / "cache") as mount:
+        said = "the state of the scrub cannot be read"
+        mount.wait_for_log(said)
+        assert mount.log().count(said) == 1

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <spdlog/sinks/dist_sink.h>
+#include <spdlog/sinks/ringbuffer_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
@@ -15,6 +16,7 @@
 #include <csignal>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "penstock/cachefs/control.h"
@@ -95,11 +97,20 @@ Result<cachefs::MountOptions> MakeOptions(const MountArguments& arguments) {
   return cachefs::CheckMountOptions(options);
 }
 
+// Where messages go.
+struct Log {
+  std::shared_ptr<spdlog::sinks::dist_sink_mt> sinks;
+  // Of what was said before there was a file, for the file.
+  std::shared_ptr<spdlog::sinks::ringbuffer_sink_mt> early;
+};
+
 // Until the mount is up messages go to standard error, which the user still sees; then to the log.
-std::shared_ptr<spdlog::sinks::dist_sink_mt> StartLog(bool verbose) {
-  auto sinks = std::make_shared<spdlog::sinks::dist_sink_mt>();
-  sinks->add_sink(std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  auto logger = std::make_shared<spdlog::logger>("penstock", sinks);
+Log StartLog(bool verbose) {
+  constexpr size_t kMostEarlyLines = 1000;
+  Log log{.sinks = std::make_shared<spdlog::sinks::dist_sink_mt>(),
+          .early = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(kMostEarlyLines)};
+  log.sinks->set_sinks({std::make_shared<spdlog::sinks::stderr_sink_mt>(), log.early});
+  auto logger = std::make_shared<spdlog::logger>("penstock", log.sinks);
   logger->set_level(verbose ? spdlog::level::debug : spdlog::level::info);
   if (LogsToJournal()) {
     logger->set_formatter(MakeJournalFormatter());
@@ -108,17 +119,21 @@ std::shared_ptr<spdlog::sinks::dist_sink_mt> StartLog(bool verbose) {
   }
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
-  return sinks;
+  return log;
 }
 
-void MoveLogToFile(spdlog::sinks::dist_sink_mt& sinks, const std::filesystem::path& file) {
+void MoveLogToFile(Log& log, const std::filesystem::path& file) {
   auto sink = LogFileSink::Open(file);
   if (!sink.ok()) {
     spdlog::warn("{}", sink.error().ToString());
     return;
   }
   (*sink)->set_pattern(kLogPattern);
-  sinks.set_sinks({*std::move(sink)});
+  log.sinks->set_sinks({*sink});
+  // What the daemon does in the background may have been done, and said, before the mount was up.
+  if (const auto early = std::exchange(log.early, nullptr)) {
+    for (const auto& message : early->last_raw()) (*sink)->log(message);
+  }
 }
 
 void DetachFromTerminal() {
@@ -130,19 +145,19 @@ void DetachFromTerminal() {
 
 int ServeMount(const cachefs::MountOptions& options, const MountArguments& arguments,
                const CommandContext& context) {
-  const auto sinks = StartLog(arguments.verbose);
+  Log log = StartLog(arguments.verbose);
   const bool in_background = arguments.ready_fd >= 0;
   // That of a service goes on in the journal when its daemon is replaced.
   const bool logs_to_file = in_background && !LogsToJournal();
   prctl(PR_SET_NAME, "penstock");  // started by /proc/self/exe, it would be "exe"
-  const std::filesystem::path log = options.cache / "penstock.log";
+  const std::filesystem::path log_file = options.cache / "penstock.log";
   MountService service([&] {
-    if (logs_to_file) MoveLogToFile(*sinks, log);
+    if (logs_to_file) MoveLogToFile(log, log_file);
   });
   bool is_up = false;
   const auto ready = [&](const cachefs::MountHandle& handle) {
     if (in_background && !is_up) {
-      if (logs_to_file) MoveLogToFile(*sinks, log);
+      if (logs_to_file) MoveLogToFile(log, log_file);
       spdlog::info("penstock {} shows {} on {} (process {})", PENSTOCK_VERSION,
                    cachefs::WithoutSecrets(options.store), options.mountpoint.string(), getpid());
       if (logs_to_file) DetachFromTerminal();
@@ -156,7 +171,7 @@ int ServeMount(const cachefs::MountOptions& options, const MountArguments& argum
   if (in_background) setsid();
   const auto stuck = [&](const Status& status) {
     const int exit_status = status.ok() ? kExitDone : ReportError(status.error());
-    sinks->set_sinks({});  // waits for the last lines; who is stuck may still log
+    log.sinks->set_sinks({});  // waits for the last lines; who is stuck may still log
     _exit(exit_status);
   };
   const Status served =
