@@ -70,6 +70,7 @@ Daemon::Daemon(const MountOptions& options, std::shared_ptr<WatchedUpstream> wat
       read_workers_(kReadThreads),
       metadata_workers_(kMetadataThreads),
       operations_({.upstream = upstream_,
+                   .watched = watched_.get(),
                    .registry = &registry_,
                    .cache = &cache_,
                    .read_ahead = &read_ahead_,
@@ -84,6 +85,7 @@ Daemon::Daemon(const MountOptions& options, std::shared_ptr<WatchedUpstream> wat
                    .access_log = access_log_.get(),
                    .upstream_timeout = options.upstream_timeout,
                    .settle_time = options.settle_time,
+                   .attribute_timeout = options.attribute_timeout,
                    .lease_socket = LeaseSocket(),
                    .control_socket = ControlSocket()}) {
   cache_.OnComplete([this](const BlockSource& source) {

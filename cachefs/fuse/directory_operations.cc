@@ -37,7 +37,10 @@ Result<Operations::Listing> Operations::List(const std::shared_ptr<Node>& node) 
   const auto parent = nodes_.Current(slash == std::string::npos ? "" : node->path.substr(0, slash));
   entries.push_back({.name = ".", .type = S_IFDIR, .inode = InodeOf(*node)});
   entries.push_back({.name = "..", .type = S_IFDIR, .inode = InodeOf(parent ? *parent : *node)});
-  return std::make_shared<const std::vector<DirectoryEntry>>(std::move(entries));
+  auto listing = std::make_shared<const std::vector<DirectoryEntry>>(std::move(entries));
+  if (believed_.ListedAs(node->path, listing, *services_.upstream)) DoubtNames(node->path);
+  WatchDirectories();
+  return Listing(std::move(listing));
 }
 
 void Operations::OpenDirectory(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
@@ -134,6 +137,18 @@ void Operations::ReplyNames(fuse_req_t request, const std::vector<DirectoryEntry
   fuse_reply_buf(request, buffer.data(), used);
 }
 
+std::vector<std::optional<struct stat>> Operations::StatusesOf(const std::string& directory,
+                                                               std::span<const char* const> names) {
+  std::vector<std::optional<struct stat>> statuses;
+  statuses.reserve(names.size());
+  bool any = false;
+  for (const char* const name : names) {
+    statuses.push_back(FromListing(Join(directory, name)));
+    any = any || statuses.back();
+  }
+  return any ? statuses : services_.upstream->StatEntries(directory, names);
+}
+
 void Operations::ReplyEntries(const Pending& pending, const Node& directory,
                               const std::vector<DirectoryEntry>& entries, size_t from,
                               size_t size) {
@@ -148,7 +163,7 @@ void Operations::ReplyEntries(const Pending& pending, const Node& directory,
   // The dots come last; the one above the root is none of the store's.
   const auto dots = std::ranges::find_if(names, IsDots);
   const std::span<const char* const> wanted(names.begin(), dots);
-  const auto statuses = services_.upstream->StatEntries(directory.path, wanted);
+  const auto statuses = StatusesOf(directory.path, wanted);
   struct Known {
     std::string path;
     const struct stat* status = nullptr;
@@ -168,6 +183,7 @@ void Operations::ReplyEntries(const Pending& pending, const Node& directory,
   if (claimed == nullptr) return;
   std::vector<char> buffer(size);
   std::vector<uint64_t> looked_up;
+  bool believed_long = false;
   size_t used = 0;
   for (size_t i = 0; i < names.size(); ++i) {
     fuse_entry_param entry{};
@@ -176,6 +192,7 @@ void Operations::ReplyEntries(const Pending& pending, const Node& directory,
     if (known[i].status != nullptr) {
       entry = Enter(known[i].path, *known[i].status, known[i].block);
       looked_up.push_back(entry.ino);
+      believed_long = believed_long || entry.entry_timeout > kBelievedSeconds;
     }
     used += fuse_add_direntry_plus(claimed, buffer.data() + used, size - used, names[i], &entry,
                                    static_cast<off_t>(from + i) + 1);
@@ -183,6 +200,8 @@ void Operations::ReplyEntries(const Pending& pending, const Node& directory,
   // As for a lookup: the kernel does not count them when the caller has gone away.
   if (fuse_reply_buf(claimed, buffer.data(), used) != 0) {
     for (const uint64_t id : looked_up) nodes_.Forget(id, 1);
+  } else if (believed_long && !believed_.Watches(directory.path)) {
+    DoubtNames(directory.path);
   }
 }
 

@@ -86,8 +86,7 @@ void Operations::OpenFaceFile(fuse_req_t request, const std::shared_ptr<Node>& n
           fuse_reply_err(claimed, replaced ? ESTALE : EIO);
           return;
         }
-        auto handle = std::make_shared<OpenFileHandle>();
-        handle->node = node;
+        auto handle = std::make_shared<OpenFileHandle>(node);
         handle->face = *std::move(open);
         LogOpen(claimed, *node, AccessMode::kServed);
         services_.counters->served_opens++;

@@ -93,6 +93,7 @@ void Operations::OpenSettled(fuse_req_t request, const std::shared_ptr<Node>& no
               if (!status.ok()) {
                 fuse_reply_err(claimed, ErrnoOf(status.error(), node->path));
               } else if (!(IdentityOf(*status) == node->block->identity)) {
+                DoubtListing(node->path);
                 fuse_reply_err(claimed, ESTALE);  // the kernel looks the name up again
               } else {
                 OpenCached(claimed, node, &reply, std::move(file));
@@ -104,8 +105,7 @@ void Operations::OpenPlain(fuse_req_t request, const std::shared_ptr<Node>& node
                            fuse_file_info* info) {
   WithStore(*services_.metadata_workers, request,
             [this, node, reply = *info](const Pending& pending) mutable {
-              auto handle = std::make_shared<OpenFileHandle>();
-              handle->node = node;
+              auto handle = std::make_shared<OpenFileHandle>(node);
               auto file = services_.upstream->Open(node->path);
               Result<struct stat> status = file.ok() ? (*file)->Stat() : file.error();
               const fuse_req_t claimed = pending->Claim();
@@ -115,9 +115,11 @@ void Operations::OpenPlain(fuse_req_t request, const std::shared_ptr<Node>& node
                 return;
               }
               if (IsOutdated(*node, *status)) {
+                DoubtListing(node->path);
                 fuse_reply_err(claimed, ESTALE);
                 return;
               }
+              WasOpened(*node);
               handle->file = *std::move(file);
               services_.counters->plain_opens++;
               LogOpen(claimed, *node, AccessMode::kPlain);
@@ -144,13 +146,13 @@ void Operations::OpenCached(fuse_req_t request, const std::shared_ptr<Node>& nod
     fuse_reply_err(request, ESTALE);
     return;
   }
+  WasOpened(*node);
   services_.cache->Touch(pin);
   services_.read_ahead->Opened(*node->block);
   // Proving what an earlier daemon left is local work: begin before the first read.
   if (services_.cache->HasUnverified(pin)) services_.cache->StartFill(pin);
 
-  auto handle = std::make_shared<OpenFileHandle>();
-  handle->node = node;
+  auto handle = std::make_shared<OpenFileHandle>(node);
   handle->file = std::move(file);
   int32_t backing_id = 0;
   {
@@ -216,12 +218,6 @@ std::shared_ptr<Operations::OpenFileHandle> Operations::FileOf(uint64_t handle) 
   const std::lock_guard lock(handles_mutex_);
   const auto found = files_.find(handle);
   return found == files_.end() ? nullptr : found->second;
-}
-
-bool Operations::IsOpen(const Node& node) const {
-  const std::lock_guard lock(handles_mutex_);
-  return std::ranges::any_of(
-      files_, [&node](const auto& each) { return each.second->node.get() == &node; });
 }
 
 void Operations::Read(fuse_req_t request, size_t size, off_t offset, fuse_file_info* info) {

@@ -3,8 +3,18 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <string_view>
 
 namespace penstock::cachefs {
+
+namespace {
+
+std::string_view ParentOf(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+}
+
+}  // namespace
 
 NodeTable::NodeTable() {
   auto root = std::make_shared<Node>();
@@ -61,6 +71,28 @@ void NodeTable::Forget(uint64_t id, uint64_t lookups) {
   nodes_.erase(found);
   const auto current = current_.find(node->path);
   if (current != current_.end() && current->second == node) current_.erase(current);
+}
+
+std::vector<std::shared_ptr<Node>> NodeTable::FilesIn(const std::string& directory) const {
+  std::vector<std::shared_ptr<Node>> files;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [path, node] : current_) {
+    if (!path.empty() && !S_ISDIR(node->type) && ParentOf(path) == directory) files.push_back(node);
+  }
+  return files;
+}
+
+std::vector<std::string> NodeTable::DirectoriesWith(size_t files) const {
+  std::unordered_map<std::string_view, size_t> counts;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [path, node] : current_) {
+    if (!path.empty() && !S_ISDIR(node->type)) ++counts[ParentOf(path)];
+  }
+  std::vector<std::string> directories;
+  for (const auto& [directory, count] : counts) {
+    if (count >= files) directories.emplace_back(directory);
+  }
+  return directories;
 }
 
 std::shared_ptr<Node> NodeTable::Current(const std::string& path) const {

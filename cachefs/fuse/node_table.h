@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -36,6 +37,9 @@ struct Node {
   std::shared_ptr<const Face> face;  // null for everything that the store has itself
   dev_t device = 0;                  // of the file in the store that the node stands for
   ino_t inode = 0;
+  std::atomic<int> handles = 0;  // open files of the node
+  // The kernel may have been told to believe it for longer than usual.
+  std::atomic<bool> believed_long = false;
 
   // How the node is open; guarded by `mutex`. The kernel takes one backing file per node and no
   // daemon-served open beside mapped or cached ones, so the first open decides.
@@ -69,6 +73,11 @@ class NodeTable {
                                const std::shared_ptr<const BlockSource>& block,
                                const std::shared_ptr<const Face>& face = nullptr);
   void Forget(uint64_t id, uint64_t lookups);
+
+  // The files and links directly in a directory that the kernel knows.
+  std::vector<std::shared_ptr<Node>> FilesIn(const std::string& directory) const;
+  // The directories that have so many of them, or more.
+  std::vector<std::string> DirectoriesWith(size_t files) const;
 
   // Null where the kernel does not know the path.
   std::shared_ptr<Node> Current(const std::string& path) const;

@@ -13,6 +13,8 @@ namespace penstock::cachefs {
 namespace {
 
 constexpr uint64_t kStatfsBlock = 4096;
+// Half of those that take requests (daemon.cc).
+constexpr int kMostAsking = 2;
 
 std::string Join(const std::string& directory, std::string_view name) {
   return directory.empty() ? std::string(name) : directory + "/" + std::string(name);
@@ -71,16 +73,28 @@ fuse_entry_param Operations::Enter(const std::string& path, const struct stat& s
   fuse_entry_param entry{};
   entry.ino = node->id;
   entry.attr = Shown(status, *node);
-  entry.attr_timeout = kBelievedSeconds;
-  entry.entry_timeout = kBelievedSeconds;
+  entry.attr_timeout = entry.entry_timeout = SecondsFor(*node, status);
   return entry;
 }
 
-Operations::Operations(const OperationsServices& services) : services_(services), notifier_(1) {}
+Operations::Operations(const OperationsServices& services)
+    : services_(services),
+      believed_(services.attribute_timeout, services.settle_time),
+      notifier_(1) {}
+
+Operations::~Operations() {
+  const std::lock_guard lock(life_->mutex);
+  life_->is_over = true;
+}
 
 void Operations::SetSession(fuse_session* session) {
-  const std::lock_guard lock(session_mutex_);
-  session_ = session;
+  std::vector<std::string> doubted;
+  {
+    const std::lock_guard lock(session_mutex_);
+    session_ = session;
+    if (session != nullptr) doubted.swap(doubted_at_start_);
+  }
+  for (const std::string& directory : doubted) DoubtNames(directory);
 }
 
 int Operations::ErrnoOf(const Error& error, const std::string& path) {
@@ -102,6 +116,25 @@ void Operations::WithStore(WorkerPool& workers, fuse_req_t request,
 void Operations::WithStore(WorkerPool& workers, fuse_req_t request,
                            std::chrono::milliseconds patience, std::function<void(fuse_req_t)> late,
                            std::function<void(const Pending&)> work) {
+  const Pending pending = Begin(request, patience, std::move(late));
+  workers.Submit(WorkerPool::Priority::kDemand, [pending, work = std::move(work)] {
+    // Nobody waits for what has timed out in the queue: after a stall the backlog goes quickly.
+    if (!pending->answered()) work(pending);
+  });
+}
+
+void Operations::AskStore(fuse_req_t request, std::function<void(const Pending&)> work) {
+  const bool here = asking_++ < kMostAsking && services_.watched->is_local();
+  if (here) {
+    work(Begin(request, services_.upstream_timeout,
+               [](fuse_req_t claimed) { fuse_reply_err(claimed, EIO); }));
+  }
+  --asking_;
+  if (!here) WithStore(*services_.metadata_workers, request, std::move(work));
+}
+
+Operations::Pending Operations::Begin(fuse_req_t request, std::chrono::milliseconds patience,
+                                      std::function<void(fuse_req_t)> late) {
   auto pending = std::make_shared<PendingRequest>(request);
   services_.deadlines->At(
       DeadlineWatch::Clock::now() + patience,
@@ -114,10 +147,7 @@ void Operations::WithStore(WorkerPool& workers, fuse_req_t request,
           late(claimed);
         }
       });
-  workers.Submit(WorkerPool::Priority::kDemand, [pending, work = std::move(work)] {
-    // Nobody waits for what has timed out in the queue: after a stall the backlog goes quickly.
-    if (!pending->answered()) work(pending);
-  });
+  return pending;
 }
 
 void Operations::Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
@@ -129,7 +159,8 @@ void Operations::Lookup(fuse_req_t request, fuse_ino_t parent, const char* name)
   const std::string path = Join(directory->path, name);
   const auto ask = [this, path, directory, name = std::string(name)](const Pending& pending) {
     if (LookupFace(pending, directory->path, name)) return;
-    const auto status = services_.upstream->Stat(path);
+    const auto listed = FromListing(path);
+    const auto status = listed ? Result<struct stat>(*listed) : services_.upstream->Stat(path);
     const auto block = status.ok() ? SourceAt(path, *status) : status.error();
     const fuse_req_t claimed = pending->Claim();
     if (claimed == nullptr) return;
@@ -138,10 +169,16 @@ void Operations::Lookup(fuse_req_t request, fuse_ino_t parent, const char* name)
       return;
     }
     const fuse_entry_param entry = Enter(path, *status, *block);
+    const bool told = fuse_reply_entry(claimed, &entry) == 0;
+    if (told && entry.entry_timeout > kBelievedSeconds) Told(path);
     // The kernel does not count the lookup when the caller has gone away.
-    if (fuse_reply_entry(claimed, &entry) != 0) nodes_.Forget(entry.ino, 1);
+    if (!told) nodes_.Forget(entry.ino, 1);
   };
-  WithStore(*services_.metadata_workers, request, ask);
+  if (IsOfDataset(path, name)) {
+    WithStore(*services_.metadata_workers, request, ask);  // which may have to be read first
+  } else {
+    AskStore(request, ask);
+  }
 }
 
 void Operations::Forget(fuse_ino_t id, uint64_t lookups) { nodes_.Forget(id, lookups); }
@@ -156,10 +193,11 @@ void Operations::GetAttributes(fuse_req_t request, fuse_ino_t id) {
     GetFaceAttributes(request, node);
     return;
   }
-  WithStore(*services_.metadata_workers, request, [this, node](const Pending& pending) {
-    auto status = services_.upstream->Stat(node->path);
+  const auto ask = [this, node](const Pending& pending) {
+    const auto listed = node->handles > 0 ? std::nullopt : FromListing(node->path);
+    auto status = listed ? Result<struct stat>(*listed) : services_.upstream->Stat(node->path);
     if (status.ok()) HasGrown(node, *status);
-    if (!status.ok() && status.error().kind() == ErrorKind::kNotFound && IsOpen(*node)) {
+    if (!status.ok() && status.error().kind() == ErrorKind::kNotFound && node->handles > 0) {
       status = LastShown(*node);
       status->st_nlink = 0;
     }
@@ -174,8 +212,16 @@ void Operations::GetAttributes(fuse_req_t request, fuse_ino_t id) {
       return;
     }
     const struct stat shown = Shown(*status, *node);
-    fuse_reply_attr(claimed, &shown, kBelievedSeconds);
-  });
+    const double seconds = SecondsFor(*node, *status);
+    if (fuse_reply_attr(claimed, &shown, seconds) == 0 && seconds > kBelievedSeconds) {
+      Told(node->path);
+    }
+  };
+  if (node->handles > 0) {
+    WithStore(*services_.metadata_workers, request, ask);  // whether it has grown takes longer
+  } else {
+    AskStore(request, ask);
+  }
 }
 
 void Operations::ReadLink(fuse_req_t request, fuse_ino_t id) {

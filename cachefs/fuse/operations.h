@@ -2,16 +2,18 @@
 //
 // No operation blocks in the thread that received it longer than the local disk takes: what needs
 // the store runs on worker threads and is answered from there, with EIO after the upstream
-// time-out. Thread-safe.
+// time-out. (Where the store is a local disk, half of the threads ask it themselves.) Thread-safe.
 
 #ifndef PENSTOCK_CACHEFS_FUSE_OPERATIONS_H_
 #define PENSTOCK_CACHEFS_FUSE_OPERATIONS_H_
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -23,6 +25,7 @@
 #include "cachefs/faces/face_catalog.h"
 #include "cachefs/faces/face_header.h"
 #include "cachefs/faces/open_face.h"
+#include "cachefs/fuse/believed_names.h"
 #include "cachefs/fuse/kernel_channel.h"
 #include "cachefs/fuse/node_table.h"
 #include "cachefs/fuse/pending_request.h"
@@ -30,15 +33,14 @@
 #include "cachefs/policy/cache_policy.h"
 #include "cachefs/sight/access_log.h"
 #include "cachefs/upstream/store_presence.h"
+#include "cachefs/upstream/watched_upstream.h"
 
 namespace penstock::cachefs {
-
-// How long the kernel believes names and attributes.
-inline constexpr double kBelievedSeconds = 1.0;
 
 // What the operations work with; everything must outlive them.
 struct OperationsServices {
   std::shared_ptr<Upstream> upstream;
+  const WatchedUpstream* watched = nullptr;  // what is below it
   DatasetRegistry* registry = nullptr;
   BlockCache* cache = nullptr;
   ReadAhead* read_ahead = nullptr;
@@ -53,6 +55,7 @@ struct OperationsServices {
   AccessLog* access_log = nullptr;  // or none
   std::chrono::milliseconds upstream_timeout{30'000};
   std::chrono::milliseconds settle_time{10'000};
+  std::chrono::milliseconds attribute_timeout{30'000};  // of the entries of large directories
   std::string lease_socket;
   std::string control_socket;
 };
@@ -60,6 +63,7 @@ struct OperationsServices {
 class Operations {
  public:
   explicit Operations(const OperationsServices& services);
+  ~Operations();
   Operations(const Operations&) = delete;
   Operations& operator=(const Operations&) = delete;
 
@@ -101,7 +105,12 @@ class Operations {
   using Pending = std::shared_ptr<PendingRequest>;
 
   struct OpenFileHandle {
-    std::shared_ptr<Node> node;
+    explicit OpenFileHandle(std::shared_ptr<Node> of) : node(std::move(of)) { ++node->handles; }
+    ~OpenFileHandle() { --node->handles; }
+    OpenFileHandle(const OpenFileHandle&) = delete;
+    OpenFileHandle& operator=(const OpenFileHandle&) = delete;
+
+    const std::shared_ptr<Node> node;
     ReplicaPin pin;  // held by passthrough opens only
     // Of a file that is not a block; opened anew where the store has been away. Null where the
     // cache had all of it when it was opened.
@@ -118,9 +127,15 @@ class Operations {
 
   // Runs `work` on a worker; the request is answered with EIO when the deadline comes first.
   void WithStore(WorkerPool& workers, fuse_req_t request, std::function<void(const Pending&)> work);
-  // The same; after `patience` it is answered by `late`.
+  // The same for a single question of little work: where the store is local, in this thread, as
+  // long as enough others are left to take requests.
+  void AskStore(fuse_req_t request, std::function<void(const Pending&)> work);
+  // As WithStore; after `patience` it is answered by `late`.
   void WithStore(WorkerPool& workers, fuse_req_t request, std::chrono::milliseconds patience,
                  std::function<void(fuse_req_t)> late, std::function<void(const Pending&)> work);
+  // A request that is answered by `late` after `patience`.
+  Pending Begin(fuse_req_t request, std::chrono::milliseconds patience,
+                std::function<void(fuse_req_t)> late);
   // An ordinary file as a source for the cache; null while it may still be being written.
   std::shared_ptr<const BlockSource> SourceOfFile(const std::string& path,
                                                   const struct stat& status) const;
@@ -130,10 +145,30 @@ class Operations {
   // The node of the path with one more lookup counted, as the kernel is told of it.
   fuse_entry_param Enter(const std::string& path, const struct stat& status,
                          const std::shared_ptr<const BlockSource>& block);
+  // Of a dataset's own files, a contiguous one included.
+  static bool IsOfDataset(const std::string& path, std::string_view name);
+  // believed_operations.cc. How long the kernel may believe what it is told of the node.
+  double SecondsFor(Node& node, const struct stat& status);
+  // What a listing that is still believed says of a path.
+  std::optional<struct stat> FromListing(const std::string& path);
+  // The store has said something else of the path than its directory's listing.
+  void DoubtListing(const std::string& path);
+  // After the reply that made the kernel believe the path for longer: takes it back where the
+  // directory has changed meanwhile.
+  void Told(const std::string& path);
+  // A file that is open is looked at again after the usual time.
+  void WasOpened(Node& node);
+  // In a while, and again as long as there are directories that are believed for longer.
+  void WatchDirectories();
+  // Makes the kernel ask for everything in the directory again.
+  void DoubtNames(const std::string& directory);
   // directory_operations.cc
   Result<Listing> List(const std::shared_ptr<Node>& node);
   static void ReplyNames(fuse_req_t request, const std::vector<DirectoryEntry>& entries,
                          size_t from, size_t size);
+  // An empty vector where each is to be asked for by itself.
+  std::vector<std::optional<struct stat>> StatusesOf(const std::string& directory,
+                                                     std::span<const char* const> names);
   void ReplyEntries(const Pending& pending, const Node& directory,
                     const std::vector<DirectoryEntry>& entries, size_t from, size_t size);
   // A file in the state of the node, if it is still in that state.
@@ -162,7 +197,6 @@ class Operations {
   // Before the request is answered.
   void LogOpen(fuse_req_t request, const Node& node, AccessMode mode);
   std::shared_ptr<OpenFileHandle> FileOf(uint64_t handle) const;
-  bool IsOpen(const Node& node) const;
   // The attributes of penstock on a directory or file; nullopt where it has none by that name.
   Result<std::vector<std::pair<std::string, std::string>>> PenstockAttributes(const Node& node);
   // Those that the store has itself: only of what the node still stands for.
@@ -171,14 +205,25 @@ class Operations {
   int ErrnoOf(const Error& error, const std::string& path);
 
   const OperationsServices services_;
+  std::atomic<int> asking_ = 0;  // threads that took a request and ask the store themselves
   NodeTable nodes_;
+  BelievedNames believed_;
   mutable std::mutex handles_mutex_;
   uint64_t next_handle_ = 1;
   std::unordered_map<uint64_t, std::shared_ptr<OpenFileHandle>> files_;
   std::unordered_map<uint64_t, OpenDirectoryHandle> directories_;
   std::mutex session_mutex_;
   fuse_session* session_ = nullptr;
-  WorkerPool notifier_;  // the kernel's locks forbid telling it from inside an operation
+  std::vector<std::string> doubted_at_start_;  // guarded by session_mutex_
+  // For those who may outlive the operations.
+  struct Life {
+    std::mutex mutex;
+    bool is_over = false;
+  };
+  const std::shared_ptr<Life> life_ = std::make_shared<Life>();
+  std::mutex watch_mutex_;
+  bool watching_ = false;  // guarded by watch_mutex_
+  WorkerPool notifier_;    // the kernel's locks forbid telling it from inside an operation
 };
 
 }  // namespace penstock::cachefs

@@ -46,6 +46,11 @@ Status Operations::Save(MountState& state) const {
 
 Status Operations::Restore(const MountState& state, const StoreFiles& files) {
   nodes_.Restore(state);
+  {
+    // What the kernel was told to believe for longer was watched by the last daemon.
+    const std::lock_guard lock(session_mutex_);
+    doubted_at_start_ = nodes_.DirectoriesWith(BelievedNames::kLargeDirectory);
+  }
   const std::lock_guard lock(handles_mutex_);
   next_handle_ = state.next_handle;
   for (const MountState::HeldListing& listing : state.listings) {
@@ -54,11 +59,11 @@ Status Operations::Restore(const MountState& state, const StoreFiles& files) {
         .begun = true};
   }
   for (const MountState::HeldFile& held : state.files) {
-    auto handle = std::make_shared<OpenFileHandle>();
     // A file that is open keeps its node, also one that the kernel has forgotten the name of.
-    handle->node = nodes_.Get(held.node);
-    if (!handle->node) return Error::Corrupt("an open file of the mount has no node");
-    Node& node = *handle->node;
+    const auto held_node = nodes_.Get(held.node);
+    if (!held_node) return Error::Corrupt("an open file of the mount has no node");
+    auto handle = std::make_shared<OpenFileHandle>(held_node);
+    Node& node = *held_node;
     if (const auto file = files.find(held.handle); file != files.end()) handle->file = file->second;
     handle->passthrough = held.passthrough;
     if (node.face) {

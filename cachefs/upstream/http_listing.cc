@@ -126,13 +126,13 @@ std::optional<DirectoryEntry> EntryOf(std::string_view href, const std::string& 
 
 }  // namespace
 
-Result<std::vector<DirectoryEntry>> ParseJsonListing(const std::string& text) {
+Result<JsonListing> ParseJsonListing(const std::string& text) {
   const auto listing = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!listing.is_array()) {
     return Error(ErrorKind::kIo, "the listing is not a JSON array of files");
   }
-  std::vector<DirectoryEntry> entries;
-  entries.reserve(listing.size());
+  JsonListing result;
+  result.entries.reserve(listing.size());
   for (const auto& item : listing) {
     if (!item.is_object() || !item.contains("name") || !item["name"].is_string()) {
       return Error(ErrorKind::kIo, "the listing has an entry without a name");
@@ -145,9 +145,16 @@ Result<std::vector<DirectoryEntry>> ParseJsonListing(const std::string& text) {
       if (word == "file") type = S_IFREG;
       if (word == "directory") type = S_IFDIR;
     }
-    entries.push_back({.name = std::move(name), .type = type, .inode = 0});
+    result.entries.push_back({.name = std::move(name), .type = type, .inode = 0});
+    JsonListing::Attributes& attributes = result.attributes.emplace_back();
+    if (item.contains("size") && item["size"].is_number_unsigned()) {
+      attributes.size = item["size"].get<uint64_t>();
+    }
+    if (item.contains("mtime") && item["mtime"].is_string()) {
+      attributes.modified = item["mtime"].get<std::string>();
+    }
   }
-  return entries;
+  return result;
 }
 
 std::vector<DirectoryEntry> ParseHtmlListing(std::string_view text, const std::string& directory) {

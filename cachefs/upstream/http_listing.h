@@ -3,6 +3,8 @@
 #ifndef PENSTOCK_CACHEFS_UPSTREAM_HTTP_LISTING_H_
 #define PENSTOCK_CACHEFS_UPSTREAM_HTTP_LISTING_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,8 +14,17 @@
 
 namespace penstock::cachefs {
 
-// What `autoindex_format json` of nginx gives. Inodes are left 0.
-Result<std::vector<DirectoryEntry>> ParseJsonListing(const std::string& text);
+struct JsonListing {
+  struct Attributes {
+    std::optional<uint64_t> size;
+    std::string modified;  // a date for ParseHttpDate; "" where it does not say
+  };
+  std::vector<DirectoryEntry> entries;  // their inodes are left 0
+  std::vector<Attributes> attributes;   // in their order
+};
+
+// What `autoindex_format json` of nginx gives.
+Result<JsonListing> ParseJsonListing(const std::string& text);
 
 // The links of a page that name something directly below it, as the listings of nginx, Apache,
 // lighttpd, Caddy and Python have them. `directory`: the path of the page on its server, decoded,

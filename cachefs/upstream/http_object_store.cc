@@ -80,8 +80,11 @@ HttpObject HttpObjectStore::Directory(const std::string& path) const {
 
 Result<HttpObject> HttpObjectStore::ObjectOf(const HttpResponse& response, uint64_t size,
                                              const std::string& path) const {
-  const std::string etag = response.Header("etag");
-  const std::string modified = response.Header("last-modified");
+  return ObjectOf(response.Header("etag"), response.Header("last-modified"), size, path);
+}
+
+Result<HttpObject> HttpObjectStore::ObjectOf(const std::string& etag, const std::string& modified,
+                                             uint64_t size, const std::string& path) const {
   const auto seconds = ParseHttpDate(modified);
   HttpObject object;
   if (IsStrongEtag(etag)) object.etag = etag;

@@ -59,6 +59,9 @@ class HttpObjectStore : public SimpleUpstream,
   Result<HttpResponse> Head(const std::string& path, Deadline deadline);
   Result<HttpObject> ObjectOf(const HttpResponse& response, uint64_t size,
                               const std::string& path) const;
+  // The same from what a listing says; "" for what it does not say.
+  Result<HttpObject> ObjectOf(const std::string& etag, const std::string& modified, uint64_t size,
+                              const std::string& path) const;
   HttpObject Directory(const std::string& path) const;
   uint64_t InodeOf(const std::string& path, const std::string& version) const;
   std::string FullName(const std::string& path) const;

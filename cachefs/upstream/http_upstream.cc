@@ -59,7 +59,8 @@ class HttpUpstream final : public HttpObjectStore {
     if (type.find("json") != std::string::npos) {
       auto listed = ParseJsonListing(response.body);
       if (!listed.ok()) return std::move(listed).error().In(FullName(path));
-      entries = *std::move(listed);
+      entries = std::move(listed->entries);
+      AddAttributes(path, *listed, entries, deadline);
     } else if (type.find("html") != std::string::npos) {
       const auto directory = PathOf(response.url);
       // Where the end of the answer is the end of the connection, half a page looks like a page.
@@ -135,6 +136,40 @@ class HttpUpstream final : public HttpObjectStore {
   }
 
  private:
+  // Where what the listing says of a file and what the server says of the file itself come to the
+  // same, it is believed of the others, too.
+  void AddAttributes(const std::string& directory, const JsonListing& listing,
+                     std::vector<DirectoryEntry>& entries, Deadline deadline) {
+    // An ETag of nginx is made of the same two numbers.
+    std::optional<bool> has_etag;
+    for (size_t i = 0; i < entries.size(); ++i) {
+      const std::string path =
+          directory.empty() ? entries[i].name : directory + "/" + entries[i].name;
+      if (entries[i].type == S_IFDIR) {
+        entries[i].status = std::make_shared<const struct stat>(Directory(path).status);
+        continue;
+      }
+      const JsonListing::Attributes& listed = listing.attributes[i];
+      const auto seconds = ParseHttpDate(listed.modified);
+      if (entries[i].type != S_IFREG || !listed.size || !seconds) continue;
+      const auto object_with = [&](bool etag) {
+        return ObjectOf(etag ? fmt::format("\"{:x}-{:x}\"", *seconds, *listed.size) : "",
+                        listed.modified, *listed.size, path);
+      };
+      if (!has_etag) {
+        const auto truth = Describe(path, deadline);
+        if (!truth.ok()) return;
+        has_etag = !truth->etag.empty();
+        const auto guess = object_with(*has_etag);
+        if (!guess.ok() || !(IdentityOf(guess->status) == IdentityOf(truth->status))) return;
+      }
+      const auto object = object_with(*has_etag);
+      if (object.ok()) {
+        entries[i].status = std::make_shared<const struct stat>(object->status);
+      }
+    }
+  }
+
   std::string DirectoryUrl(const std::string& path) const {
     return path.empty() ? base_ + "/" : base_ + "/" + PercentEncode(path, true) + "/";
   }

@@ -59,6 +59,10 @@ class Remembering final : public RememberingUpstream {
       auto entries = upstream_->List(path);
       if (entries.ok()) {
         memory_.KeepEntries(path, *entries);
+        for (const DirectoryEntry& entry : *entries) {
+          if (entry.status == nullptr) continue;
+          memory_.KeepStatus(path.empty() ? entry.name : path + "/" + entry.name, *entry.status);
+        }
         if (!entries->empty()) presence_->ExpectSomething();
         return entries;
       }

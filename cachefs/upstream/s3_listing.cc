@@ -38,6 +38,9 @@ Result<S3Page> ParseS3Page(const std::string& xml) {
   for (const pugi::xml_node& object : root.children("Contents")) {
     PENSTOCK_ASSIGN_OR_RETURN(std::string key, decode(object.child_value("Key")));
     page.keys.push_back(std::move(key));
+    page.objects.push_back({.size = ParseDecimal(object.child_value("Size")),
+                            .etag = object.child_value("ETag"),
+                            .modified = object.child_value("LastModified")});
   }
   for (const pugi::xml_node& common : root.children("CommonPrefixes")) {
     PENSTOCK_ASSIGN_OR_RETURN(std::string prefix, decode(common.child_value("Prefix")));

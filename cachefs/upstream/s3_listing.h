@@ -3,6 +3,8 @@
 #ifndef PENSTOCK_CACHEFS_UPSTREAM_S3_LISTING_H_
 #define PENSTOCK_CACHEFS_UPSTREAM_S3_LISTING_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,10 +12,18 @@
 
 namespace penstock::cachefs {
 
+// What a listing says of an object; nothing, or "", where it does not.
+struct S3Listed {
+  std::optional<uint64_t> size;
+  std::string etag;      // with its quotes
+  std::string modified;  // a date for ParseHttpDate
+};
+
 // One page of ListObjectsV2. Keys are whole, and decoded where the answer says that they are
 // encoded.
 struct S3Page {
   std::vector<std::string> keys;
+  std::vector<S3Listed> objects;      // of the keys, in their order
   std::vector<std::string> prefixes;  // of CommonPrefixes, with the delimiter at the end
   std::string next;                   // continuation token; "" on the last page
 };

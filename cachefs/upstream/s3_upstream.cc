@@ -67,12 +67,19 @@ class S3Upstream final : public HttpObjectStore {
     while (true) {
       PENSTOCK_ASSIGN_OR_RETURN(const S3Page page, ListPage(path, prefix, "/", token, deadline));
       exists = exists || !page.keys.empty() || !page.prefixes.empty();
-      for (const std::string& key : page.keys) {
+      for (size_t i = 0; i < page.keys.size(); ++i) {
+        const std::string& key = page.keys[i];
         if (!key.starts_with(prefix)) return NoSuchListing(path, key);
         const std::string name = key.substr(prefix.size());
         // "prefix/" itself: how some tools mark a directory.
-        if (IsName(name) && files.insert(name).second)
-          entries.push_back(Entry(path, name, S_IFREG));
+        if (!IsName(name) || !files.insert(name).second) continue;
+        entries.push_back(Entry(path, name, S_IFREG));
+        const S3Listed& listed = page.objects[i];
+        if (!listed.size || listed.etag.empty()) continue;
+        const auto object =
+            ObjectOf(listed.etag, listed.modified, *listed.size, PathOf(path, name));
+        if (!object.ok()) continue;
+        entries.back().status = std::make_shared<const struct stat>(object->status);
       }
       for (const std::string& common : page.prefixes) {
         if (!common.starts_with(prefix) || !common.ends_with('/')) {
@@ -87,7 +94,10 @@ class S3Upstream final : public HttpObjectStore {
     }
     if (!exists) return Error::NotFound("no such directory").In(FullName(path));
     for (const std::string& name : directories) {
-      if (!files.contains(name)) entries.push_back(Entry(path, name, S_IFDIR));
+      if (files.contains(name)) continue;
+      entries.push_back(Entry(path, name, S_IFDIR));
+      entries.back().status =
+          std::make_shared<const struct stat>(Directory(PathOf(path, name)).status);
     }
     return entries;
   }
@@ -147,9 +157,10 @@ class S3Upstream final : public HttpObjectStore {
     return path.empty() ? prefix_ : prefix_ + path + "/";
   }
   DirectoryEntry Entry(const std::string& directory, const std::string& name, mode_t type) const {
-    return {.name = name,
-            .type = type,
-            .inode = InodeOf(directory.empty() ? name : directory + "/" + name, "")};
+    return {.name = name, .type = type, .inode = InodeOf(PathOf(directory, name), "")};
+  }
+  static std::string PathOf(const std::string& directory, const std::string& name) {
+    return directory.empty() ? name : directory + "/" + name;
   }
   Error NoSuchListing(const std::string& path, const std::string& found) const {
     return Error(ErrorKind::kIo, "S3 listed something else than was asked for")

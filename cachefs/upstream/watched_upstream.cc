@@ -201,6 +201,7 @@ class Watched final : public WatchedUpstream, public std::enable_shared_from_thi
   }
 
   const std::shared_ptr<StorePresence>& presence() const override { return store_->presence; }
+  bool is_local() const override { return store_->is_local; }
   bool WaitIdle(std::chrono::milliseconds patience) override {
     return threads_.WaitIdle(patience) && store_->presence->WaitIdle(patience);
   }

@@ -24,6 +24,9 @@ class WatchedUpstream : public Upstream {
   // Drops what has not begun, and leaves alone what hangs.
   ~WatchedUpstream() override = default;
   virtual const std::shared_ptr<StorePresence>& presence() const = 0;
+  // Whether all that was seen lies on a disk of this machine: a question is answered sooner than
+  // another thread is woken.
+  virtual bool is_local() const = 0;
   // False where calls hang in the store: the process should end without destructors.
   virtual bool WaitIdle(std::chrono::milliseconds patience) = 0;
   // For the end of the process: nobody may ask any more, and the threads that asked end. False

@@ -26,7 +26,12 @@ TEST(JsonListing, IsThatOfNginx) {
           { "name":"a \"b\"", "type":"file", "mtime":"Wed, 01 Jan 2025 00:00:00 GMT", "size":3 },
           { "name":"socket", "type":"other" }, {"name":".."}, {"name":"a/b", "type":"file"}])");
   ASSERT_TRUE(listed.ok());
-  EXPECT_THAT(Names(*listed), ElementsAre("sub/", "a \"b\"", "socket?"));
+  EXPECT_THAT(Names(listed->entries), ElementsAre("sub/", "a \"b\"", "socket?"));
+  ASSERT_EQ(listed->attributes.size(), 3U);
+  EXPECT_EQ(listed->attributes[0].size, std::nullopt);
+  EXPECT_EQ(listed->attributes[1].size, 3U);
+  EXPECT_EQ(listed->attributes[1].modified, "Wed, 01 Jan 2025 00:00:00 GMT");
+  EXPECT_EQ(listed->attributes[2].modified, "");
 }
 
 TEST(JsonListing, RefusesWhatIsNone) {
@@ -36,7 +41,7 @@ TEST(JsonListing, RefusesWhatIsNone) {
   }
   const auto empty = ParseJsonListing("[\r\n]");
   ASSERT_TRUE(empty.ok());
-  EXPECT_THAT(*empty, IsEmpty());
+  EXPECT_THAT(empty->entries, IsEmpty());
 }
 
 TEST(HtmlListing, TakesWhatIsDirectlyBelow) {

@@ -72,7 +72,10 @@ TEST(ListingMutations, GiveSoundNamesOrAnError) {
   for (int round = 0; round < kRounds; ++round) {
     const std::string text = Mutated(random);
     ExpectNames(ParseHtmlListing(text, "/store/"));
-    if (const auto listed = ParseJsonListing(text); listed.ok()) ExpectNames(*listed);
+    if (const auto listed = ParseJsonListing(text); listed.ok()) {
+      ExpectNames(listed->entries);
+      EXPECT_EQ(listed->attributes.size(), listed->entries.size());
+    }
     (void)ParseS3Page(text).ok();
     (void)ParseS3Failure(text);
     (void)ParseIniSection(text, "default");

@@ -16,12 +16,19 @@ TEST(S3Page, HasKeysPrefixesAndTheNextPage) {
     <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">
       <Name>b</Name><Prefix>store/</Prefix><IsTruncated>true</IsTruncated>
       <NextContinuationToken>a+b/c=</NextContinuationToken><EncodingType>url</EncodingType>
-      <Contents><Key>store/a%20b%2Bc+d%0A</Key><Size>3</Size></Contents>
+      <Contents><Key>store/a%20b%2Bc+d%0A</Key><Size>3</Size><ETag>&quot;d41d&quot;</ETag>
+        <LastModified>2025-01-01T00:00:00.000Z</LastModified></Contents>
       <Contents><Key>store/plain</Key></Contents>
       <CommonPrefixes><Prefix>store/sub%26/</Prefix></CommonPrefixes></ListBucketResult>)");
   ASSERT_TRUE(page.ok()) << page.error().ToString();
   EXPECT_THAT(page->keys, ElementsAre("store/a b+c d\n", "store/plain"));
   EXPECT_THAT(page->prefixes, ElementsAre("store/sub&/"));
+  ASSERT_EQ(page->objects.size(), 2U);
+  EXPECT_EQ(page->objects[0].size, 3U);
+  EXPECT_EQ(page->objects[0].etag, "\"d41d\"");
+  EXPECT_EQ(page->objects[0].modified, "2025-01-01T00:00:00.000Z");
+  EXPECT_EQ(page->objects[1].size, std::nullopt);
+  EXPECT_EQ(page->objects[1].etag, "");
   EXPECT_EQ(page->next, "a+b/c=");
 }
 

@@ -42,6 +42,7 @@ struct MountArguments {
   double upstream_timeout = 30;
   double peer_timeout = 2;
   double settle_time = 10;
+  double attribute_timeout = 30;
   std::string recent = "128M";
   std::string scrub_rate = "50M";
   std::string scrub_every = "30d";
@@ -94,6 +95,8 @@ Result<cachefs::MountOptions> MakeOptions(const MountArguments& arguments) {
   PENSTOCK_ASSIGN_OR_RETURN(options.scrub.every, ParseDuration(arguments.scrub_every));
   options.settle_time =
       std::chrono::milliseconds(static_cast<int64_t>(arguments.settle_time * 1000));
+  options.attribute_timeout =
+      std::chrono::milliseconds(static_cast<int64_t>(arguments.attribute_timeout * 1000));
   return cachefs::CheckMountOptions(options);
 }
 
@@ -386,6 +389,12 @@ void AddMount(CLI::App& app, CommandContext& context) {
       ->add_option("--settle-time", arguments->settle_time,
                    "Seconds that a file other than a block must have been left alone before it is "
                    "kept in the cache")
+      ->check(CLI::Range(0.0, 86400.0))
+      ->capture_default_str();
+  command
+      ->add_option("--attribute-timeout", arguments->attribute_timeout,
+                   "Seconds for which attributes of files in large directories may be believed "
+                   "that have not changed lately; opening a file asks the store in any case")
       ->check(CLI::Range(0.0, 86400.0))
       ->capture_default_str();
   command

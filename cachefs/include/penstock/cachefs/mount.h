@@ -61,6 +61,9 @@ struct MountOptions {
   // A file that is no block and changed less than this ago is read through to the store and not
   // kept: it may still be being written.
   std::chrono::milliseconds settle_time{10'000};
+  // How long the kernel may believe names and attributes of files in large directories that have
+  // not changed lately (docs/cachefs.md); a second or less: no longer than those of others.
+  std::chrono::milliseconds attribute_timeout{30'000};
   ScrubOptions scrub;
   bool passthrough = true;
   bool faces = true;      // each dataset also shows contiguous files (docs/cachefs.md)

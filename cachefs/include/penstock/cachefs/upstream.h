@@ -35,6 +35,8 @@ struct DirectoryEntry {
   std::string name;
   mode_t type = 0;  // S_IFREG, S_IFDIR, ...; 0 where the store does not say
   uint64_t inode = 0;
+  // As Stat gives it, where the store's listings say as much (S3, some of HTTP); else null.
+  std::shared_ptr<const struct stat> status = nullptr;
 };
 
 // Free and total space of the store, for statfs; zeros where unknown.
