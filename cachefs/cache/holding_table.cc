@@ -16,6 +16,19 @@ void HoldingTable::Set(const std::string& id, const std::string& dataset, int64_
   if (before.sums != nullptr) DropEmpty(before);
 }
 
+void HoldingTable::Add(const std::string& id, const std::string& dataset, int64_t block,
+                       int64_t extents_present, bool complete, uint64_t bytes) {
+  const auto [added, is_new] = holdings_.try_emplace(id);
+  if (!is_new) return;
+  Holding& holding = added->second;
+  holding.sums = &*SumsFor(block).try_emplace(dataset).first;
+  holding.block = block;
+  holding.bytes = bytes;
+  holding.extents_present = static_cast<int32_t>(extents_present);
+  holding.complete = complete;
+  Count(holding);
+}
+
 void HoldingTable::SetBytes(const std::string& id, uint64_t bytes) {
   const auto found = holdings_.find(id);
   if (found == holdings_.end()) return;

@@ -62,6 +62,9 @@ class HoldingTable {
   // Adds or replaces; the bytes of one that is there stay.
   void Set(const std::string& id, const std::string& dataset, int64_t block,
            int64_t extents_present, bool complete, bool confirmed);
+  // One that is not there yet, of which nothing but a record is known; for very many.
+  void Add(const std::string& id, const std::string& dataset, int64_t block,
+           int64_t extents_present, bool complete, uint64_t bytes);
   void SetBytes(const std::string& id, uint64_t bytes);
   // False where it is not there.
   bool Confirm(const std::string& id);

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
+#include <string_view>
 
 #include "cachefs/cache/block_cache.h"
 
@@ -25,16 +27,20 @@ void BlockCache::TakeInventory() {
     const size_t expected = store_.EstimateSize();
     holdings_.Reserve(expected);
     eviction_.Reserve(expected);
-    store_.ForEach([&](const std::string& id, const ReplicaRecord& record) {
+    std::string id;
+    std::string dataset;
+    store_.ForEach([&](std::string_view key, const ReplicaOutline& record) {
+      id.assign(key);
+      dataset.assign(record.dataset);
       const int64_t present = ExtentMap::CountPresent(record.extents);
-      if (record.block == kNoBlock) file_ids_[record.dataset] = id;
-      holdings_.Set(id, record.dataset, record.block, present, record.complete,
-                    /*confirmed=*/false);
+      if (record.block == kNoBlock) file_ids_[dataset] = id;
       const uint64_t bytes = record.complete
-                                 ? record.identity.size
+                                 ? record.file_bytes
                                  : std::min<uint64_t>(static_cast<uint64_t>(present) * kExtentBytes,
-                                                      record.identity.size);
-      SetBytesLocked(id, (bytes + kDiskBlockBytes - 1) / kDiskBlockBytes * kDiskBlockBytes);
+                                                      record.file_bytes);
+      const uint64_t on_disk = (bytes + kDiskBlockBytes - 1) / kDiskBlockBytes * kDiskBlockBytes;
+      holdings_.Add(id, dataset, record.block, present, record.complete, on_disk);
+      eviction_.Insert(id, on_disk);
     });
   }
   inventory_worker_.Submit(WorkerPool::Priority::kBackground, [this] { CompareWithDirectory(); });

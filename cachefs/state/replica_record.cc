@@ -51,16 +51,17 @@ struct Reader {
     const uint64_t number = Number();
     return static_cast<int64_t>((number >> 1) ^ (~(number & 1) + 1));
   }
-  std::string Text() {
+  std::string_view View() {
     const uint64_t length = Number();
     if (!ok || length > rest.size()) {
       ok = false;
-      return "";
+      return {};
     }
-    std::string text(rest.substr(0, length));
+    const std::string_view text = rest.substr(0, length);
     rest.remove_prefix(length);
     return text;
   }
+  std::string Text() { return std::string(View()); }
 };
 
 std::optional<ReplicaRecord> DecodeJson(std::string_view text) {
@@ -125,6 +126,33 @@ std::optional<ReplicaRecord> DecodeRecord(std::string_view bytes) {
   if (reader.ok && !reader.rest.empty()) record.verified_at = reader.Signed();
   if (!reader.ok) return std::nullopt;
   return record;
+}
+
+std::optional<ReplicaOutline> OutlineRecord(std::string_view bytes, ReplicaRecord& storage) {
+  if (bytes.empty()) return std::nullopt;
+  ReplicaOutline outline;
+  if (bytes.front() != kBinaryVersion) {
+    auto record = DecodeJson(bytes);
+    if (!record) return std::nullopt;
+    storage = *std::move(record);
+    outline = {.dataset = storage.dataset,
+               .block = storage.block,
+               .complete = storage.complete,
+               .extents = storage.extents,
+               .file_bytes = storage.identity.size};
+    return outline;
+  }
+  Reader reader{.rest = bytes.substr(1)};
+  outline.dataset = reader.View();
+  reader.View();  // generation
+  outline.block = reader.Signed();
+  outline.complete = reader.Number() != 0;
+  outline.extents = reader.View();
+  reader.Number();  // device
+  reader.Number();  // inode
+  outline.file_bytes = reader.Number();
+  if (!reader.ok) return std::nullopt;
+  return outline;
 }
 
 }  // namespace penstock::cachefs

@@ -33,9 +33,21 @@ struct ReplicaRecord {
   int64_t verified_at = 0;  // Replica::verified_at
 };
 
+// What the sums of a cache are made of.
+struct ReplicaOutline {
+  std::string_view dataset;
+  int64_t block = 0;
+  bool complete = false;
+  std::string_view extents;
+  uint64_t file_bytes = 0;
+};
+
 std::string EncodeRecord(const ReplicaRecord& record);
 // Nothing where the bytes are no record.
 std::optional<ReplicaRecord> DecodeRecord(std::string_view bytes);
+// The same of a part, and quicker, as there may be millions. Its texts lie in `bytes`, or in
+// `storage` where the record is of the first version.
+std::optional<ReplicaOutline> OutlineRecord(std::string_view bytes, ReplicaRecord& storage);
 
 }  // namespace penstock::cachefs
 

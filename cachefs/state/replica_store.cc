@@ -96,14 +96,15 @@ size_t ReplicaStore::EstimateSize() const {
 }
 
 void ReplicaStore::ForEach(
-    const std::function<void(const std::string& id, const ReplicaRecord&)>& visit) const {
+    const std::function<void(std::string_view id, const ReplicaOutline&)>& visit) const {
   rocksdb::ReadOptions options;
   options.fill_cache = false;
   options.readahead_size = kScanReadAhead;
   const std::unique_ptr<rocksdb::Iterator> entry(state_->database->NewIterator(options));
+  ReplicaRecord storage;
   for (entry->SeekToFirst(); entry->Valid(); entry->Next()) {
-    if (const auto record = DecodeRecord(entry->value().ToStringView())) {
-      visit(entry->key().ToString(), *record);
+    if (const auto outline = OutlineRecord(entry->value().ToStringView(), storage)) {
+      visit(entry->key().ToStringView(), *outline);
     }
   }
 }

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "cachefs/state/replica_record.h"
 #include "penstock/base/result.h"
@@ -38,7 +39,8 @@ class ReplicaStore {
   std::map<std::string, uint64_t> Properties() const;
   // About how many records there are.
   size_t EstimateSize() const;
-  void ForEach(const std::function<void(const std::string& id, const ReplicaRecord&)>& visit) const;
+  // In the order of the ids. What is given is valid until `visit` returns.
+  void ForEach(const std::function<void(std::string_view id, const ReplicaOutline&)>& visit) const;
 
  private:
   struct State;

@@ -27,6 +27,28 @@ TEST(HoldingTable, KeepsTheSumsPerDataset) {
   EXPECT_EQ(table.Find("b")->extents_present, 3);
 }
 
+TEST(HoldingTable, AddingCountsAsSettingDoes) {
+  HoldingTable table;
+  table.Add("a", "folder/one", 0, 3, /*complete=*/true, /*bytes=*/100);
+  table.Add("b", "folder/one", 1, 1, /*complete=*/false, /*bytes=*/40);
+  table.Add("c", "folder/file", kNoBlock, 1, /*complete=*/true, /*bytes=*/7);
+  table.Add("a", "folder/one", 0, 3, /*complete=*/true, /*bytes=*/100);  // already there
+  EXPECT_EQ(table.size(), 3U);
+  EXPECT_EQ(table.datasets().at("folder/one").complete_blocks, 1);
+  EXPECT_EQ(table.datasets().at("folder/one").partial_blocks, 1);
+  EXPECT_EQ(table.datasets().at("folder/one").bytes, 140U);
+  EXPECT_EQ(table.files().files, 1U);
+  EXPECT_EQ(table.files().bytes, 7U);
+  EXPECT_EQ(table.FolderBytes("folder"), 147U);
+  EXPECT_FALSE(table.Find("a")->confirmed);
+  table.Erase("a");
+  table.Erase("b");
+  table.Erase("c");
+  EXPECT_TRUE(table.datasets().empty());
+  EXPECT_EQ(table.FolderBytes("folder"), 0U);
+  EXPECT_EQ(table.files().files, 0U);
+}
+
 TEST(HoldingTable, AHoldingThatGetsItsDatasetTakesItsBytesAlong) {
   HoldingTable table;
   table.Set("a", "", -1, 0, /*complete=*/false, /*confirmed=*/true);

@@ -55,6 +55,32 @@ TEST(ReplicaRecord, ReadsTheFirstVersion) {
   EXPECT_EQ(decoded->identity.ctime_ns, 5);
 }
 
+TEST(ReplicaRecord, HasAnOutlineThatSaysTheSame) {
+  const std::string bytes = EncodeRecord(Example());
+  ReplicaRecord storage;
+  const auto outline = OutlineRecord(bytes, storage);
+  ASSERT_TRUE(outline);
+  EXPECT_EQ(outline->dataset, Example().dataset);
+  EXPECT_EQ(outline->block, -1);
+  EXPECT_TRUE(outline->complete);
+  EXPECT_EQ(outline->extents, "ff3");
+  EXPECT_EQ(outline->file_bytes, uint64_t{1} << 40);
+
+  const std::string first_version =
+      R"({"dataset":"scan","generation":"g","block":3,"complete":false,"extents":"7",)"
+      R"("device":1,"inode":2,"size":3,"mtime_ns":4,"ctime_ns":5})";
+  const auto first = OutlineRecord(first_version, storage);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->dataset, "scan");
+  EXPECT_EQ(first->block, 3);
+  EXPECT_EQ(first->extents, "7");
+  EXPECT_EQ(first->file_bytes, 3U);
+
+  EXPECT_FALSE(OutlineRecord("", storage));
+  EXPECT_FALSE(OutlineRecord(bytes.substr(0, 12), storage));
+  EXPECT_FALSE(OutlineRecord("{}", storage));
+}
+
 TEST(ReplicaRecord, IsNoneWhereItIsCutOffAnywhere) {
   const std::string bytes = EncodeRecord(Example());
   // (Without its last field, one byte, it is one of an earlier version.)
