@@ -1,6 +1,7 @@
 // The part of Operations that lets the kernel believe the entries of large directories for longer,
 // and tells it when they have changed (believed_names.h).
 
+#include <algorithm>
 #include <utility>
 
 #include "cachefs/fuse/operations.h"
@@ -31,8 +32,24 @@ double Operations::SecondsFor(Node& node, const struct stat& status) {
   const auto [directory, name] = SplitPath(node.path);
   if (IsOfDataset(node.path, name)) return kBelievedSeconds;
   const double seconds = believed_.SecondsFor(directory, status);
-  if (seconds > kBelievedSeconds) node.believed_long = true;
+  if (seconds > kBelievedSeconds) {
+    node.believed_until =
+        (BelievedNames::Clock::now() + std::chrono::duration_cast<BelievedNames::Clock::duration>(
+                                           std::chrono::duration<double>(seconds)))
+            .time_since_epoch();
+  }
   return seconds;
+}
+
+bool Operations::AreBelieved(const std::string& directory,
+                             std::span<const char* const> names) const {
+  if (names.empty() || !believed_.Watches(directory)) return false;
+  constexpr std::chrono::seconds kWhileItIsLookedAt{2};
+  const auto then = (BelievedNames::Clock::now() + kWhileItIsLookedAt).time_since_epoch();
+  return std::ranges::all_of(names, [&](const char* name) {
+    const auto node = nodes_.Current(directory.empty() ? name : directory + "/" + name);
+    return node && node->believed_until.load() > then;
+  });
 }
 
 std::optional<struct stat> Operations::FromListing(const std::string& path) {
@@ -56,7 +73,8 @@ void Operations::Told(const std::string& path) {
 }
 
 void Operations::WasOpened(Node& node) {
-  if (!node.believed_long.exchange(false)) return;
+  using Duration = BelievedNames::Clock::duration;
+  if (node.believed_until.exchange(Duration::zero()) == Duration::zero()) return;
   notifier_.Submit(WorkerPool::Priority::kDemand, [this, id = node.id] {
     const std::lock_guard lock(session_mutex_);
     if (session_ == nullptr) return;
@@ -92,6 +110,7 @@ void Operations::DoubtNames(const std::string& directory) {
     const auto parent = nodes_.Current(directory);
     if (!parent) return;
     for (const auto& node : nodes_.FilesIn(directory)) {
+      node->believed_until = BelievedNames::Clock::duration::zero();
       const std::string name = SplitPath(node->path).second;
       const std::lock_guard lock(session_mutex_);
       if (session_ == nullptr) return;

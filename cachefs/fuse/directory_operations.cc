@@ -163,7 +163,10 @@ void Operations::ReplyEntries(const Pending& pending, const Node& directory,
   // The dots come last; the one above the root is none of the store's.
   const auto dots = std::ranges::find_if(names, IsDots);
   const std::span<const char* const> wanted(names.begin(), dots);
-  const auto statuses = StatusesOf(directory.path, wanted);
+  // Without attributes where the kernel has them: then it asks for names alone from here on.
+  const auto statuses = AreBelieved(directory.path, wanted)
+                            ? std::vector<std::optional<struct stat>>()
+                            : StatusesOf(directory.path, wanted);
   struct Known {
     std::string path;
     const struct stat* status = nullptr;

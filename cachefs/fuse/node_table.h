@@ -38,8 +38,8 @@ struct Node {
   dev_t device = 0;                  // of the file in the store that the node stands for
   ino_t inode = 0;
   std::atomic<int> handles = 0;  // open files of the node
-  // The kernel may have been told to believe it for longer than usual.
-  std::atomic<bool> believed_long = false;
+  // Until when the kernel was told to believe it, where that is longer than usual (steady clock).
+  std::atomic<std::chrono::steady_clock::duration> believed_until{};
 
   // How the node is open; guarded by `mutex`. The kernel takes one backing file per node and no
   // daemon-served open beside mapped or cached ones, so the first open decides.

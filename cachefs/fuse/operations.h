@@ -149,6 +149,8 @@ class Operations {
   static bool IsOfDataset(const std::string& path, std::string_view name);
   // believed_operations.cc. How long the kernel may believe what it is told of the node.
   double SecondsFor(Node& node, const struct stat& status);
+  // Whether the kernel believes all of these and need not be told again.
+  bool AreBelieved(const std::string& directory, std::span<const char* const> names) const;
   // What a listing that is still believed says of a path.
   std::optional<struct stat> FromListing(const std::string& path);
   // The store has said something else of the path than its directory's listing.
