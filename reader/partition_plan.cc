@@ -23,6 +23,20 @@ std::vector<FrameRange> SelectedRuns(FrameRange frames, std::span<const uint8_t>
 
 }  // namespace
 
+PartitionEnds EndWithExtents(const Dataset& dataset, uint64_t partition_bytes) {
+  constexpr uint64_t kExtentsWanted = 8;
+  const uint64_t frame_bytes = dataset.shape().frame_bytes();
+  if (dataset.compression() != Compression::kNone || frame_bytes > kExtentBytes / 2 ||
+      partition_bytes < kExtentsWanted * kExtentBytes) {
+    return {};
+  }
+  const auto last_of_extent = [frame_bytes](int64_t frames) {
+    const uint64_t end = kPayloadStart + static_cast<uint64_t>(frames) * frame_bytes;
+    return static_cast<int64_t>((end / kExtentBytes * kExtentBytes - kPayloadStart) / frame_bytes);
+  };
+  return {last_of_extent, static_cast<int64_t>(kExtentBytes / frame_bytes + 1)};
+}
+
 std::vector<PlannedPartition> PlanPartitions(std::span<const FrameRange> blocks,
                                              int64_t frames_each, const PartitionEnds& ends,
                                              std::span<const uint8_t> selection, int64_t bridged) {

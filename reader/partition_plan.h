@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "penstock/dataset/block_layout.h"
+#include "penstock/dataset/dataset.h"
 #include "penstock/reader/reduction.h"
 
 namespace penstock {
@@ -26,6 +27,11 @@ struct PartitionEnds {
   std::function<int64_t(int64_t frames)> end{};  // null: as it is
   int64_t most_before = 0;                       // no end is moved by more frames
 };
+
+// Partitions of about `partition_bytes` end where at most a frame of an extent is left over, since
+// who verifies the extent reads it to its end. As they are where too much would have to be moved:
+// of small partitions, with large frames, and of compressed blocks.
+PartitionEnds EndWithExtents(const Dataset& dataset, uint64_t partition_bytes);
 
 // Runs of `frames_each` frames of one of the blocks, which follow one another; where `ends` moves
 // them, of at most ends.most_before more. `selection`: one per

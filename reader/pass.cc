@@ -53,22 +53,6 @@ int UsableProcessors() {
   return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1u));
 }
 
-// Partitions end where at most a frame of an extent is left over, since who verifies the extent
-// reads it to its end. Of small partitions, or with large frames, too much would have to be moved.
-PartitionEnds EndWithExtents(const Dataset& dataset, const PassOptions& options) {
-  constexpr uint64_t kExtentsWanted = 8;
-  const uint64_t frame_bytes = dataset.shape().frame_bytes();
-  if (dataset.compression() != Compression::kNone || frame_bytes > kExtentBytes / 2 ||
-      options.partition_bytes < kExtentsWanted * kExtentBytes) {
-    return {};
-  }
-  const auto last_of_extent = [frame_bytes](int64_t frames) {
-    const uint64_t end = kPayloadStart + static_cast<uint64_t>(frames) * frame_bytes;
-    return static_cast<int64_t>((end / kExtentBytes * kExtentBytes - kPayloadStart) / frame_bytes);
-  };
-  return {last_of_extent, static_cast<int64_t>(kExtentBytes / frame_bytes + 1)};
-}
-
 // What a pass goes over.
 struct PassInput {
   DatasetShape shape;
@@ -567,7 +551,7 @@ Result<PassSummary> Reader::Run(std::span<Reduction* const> reductions,
     input.blocks.push_back({.first = block.region.first_frame,
                             .last = block.region.first_frame + block.region.frame_count()});
   }
-  input.partition_ends = EndWithExtents(dataset(), options);
+  input.partition_ends = EndWithExtents(dataset(), options.partition_bytes);
   input.may_be_absent = [&blocks](int64_t block) {
     return blocks[static_cast<size_t>(block)].checksum.empty();
   };

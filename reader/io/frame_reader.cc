@@ -266,8 +266,11 @@ Result<FrameRun> FrameReader::Next() {
   FrameRun run;
   run.first_frame = next_frame_;
   if (next_frame_ == partition_.frames.last) {
-    if (backend_ == Backend::kMmap) PENSTOCK_RETURN_IF_ERROR(CheckMapped());
-    if (check_.active() && !is_compressed()) PENSTOCK_RETURN_IF_ERROR(FinishChunks());
+    if (backend_ == Backend::kMmap) {
+      PENSTOCK_RETURN_IF_ERROR(CheckMapped());
+    } else if (check_.active() && !is_compressed()) {
+      PENSTOCK_RETURN_IF_ERROR(FinishChunks());
+    }
     return run;
   }
   if (is_compressed()) {

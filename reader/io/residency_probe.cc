@@ -34,7 +34,7 @@ void ResidencyProbe::Reset() {
 
 double ResidencyProbe::Share(int fd, uint64_t begin, uint64_t end) {
   if (begin == end) return 1;
-  if (!counts_) counts_ = !IsOnFuse(fd) && CachedBytes(fd, begin, 1).has_value();
+  if (!counts_) counts_ = may_count_ && !IsOnFuse(fd) && CachedBytes(fd, begin, 1).has_value();
   if (!*counts_) return ShareOfSomePages(fd, begin, end);
   const uint64_t cached = CachedBytes(fd, begin, end - begin).value_or(0);
   return std::min(static_cast<double>(cached) / static_cast<double>(end - begin), 1.0);

@@ -14,6 +14,9 @@ namespace penstock {
 // Not thread-safe.
 class ResidencyProbe {
  public:
+  // `may_count`: false does as a kernel that does not count.
+  explicit ResidencyProbe(bool may_count = true) : may_count_(may_count) {}
+
   // Another file follows.
   void Reset();
 
@@ -24,6 +27,7 @@ class ResidencyProbe {
  private:
   double ShareOfSomePages(int fd, uint64_t begin, uint64_t end);
 
+  const bool may_count_;
   std::optional<bool> counts_;  // whether the kernel counts
   FileDescriptor random_;       // the file once more, without read-ahead
   // A page that was missing is read for having been asked for: the next time another one is asked.

@@ -180,13 +180,14 @@ def test_an_aborted_acquisition_is_valid_and_marked(penstock, follow, tmp_path, 
     assert_same_data(out, tmp_path / "plain")
 
 
-def test_killed_at_any_moment_it_continues(penstock, follow, tmp_path):
+@pytest.mark.parametrize("options", [(), ("--compress=zstd",)], ids=["plain", "compressed"])
+def test_killed_at_any_moment_it_continues(penstock, follow, tmp_path, options):
     instrument = Instrument(tmp_path / "in")
     instrument.write_up_to(1)
     out = tmp_path / "scan"
     # The last frames come after the last kill: what is killed is never complete.
     for step, frame in enumerate((20, 40, 70, 100, ROWS * COLUMNS - 1)):
-        process = follow(instrument.path, out)
+        process = follow(instrument.path, out, *options)
         instrument.write_up_to(frame)
         time.sleep((0.05, 0.3, 0.15, 0.6, 0.1)[step])
         if step == 2:
@@ -196,12 +197,12 @@ def test_killed_at_any_moment_it_continues(penstock, follow, tmp_path):
         if (out / "nexus.json").exists():
             assert state(out) == "growing"
             penstock("verify", out)
-    process = follow(instrument.path, out)
+    process = follow(instrument.path, out, *options)
     instrument.write_up_to(ROWS * COLUMNS)
     done = events(type("Done", (), {"stdout": finished(process)}), "result")[0]
     assert done["resumed_blocks"] >= 1
     penstock("verify", out)
-    penstock("ingest", instrument.path, "--to", tmp_path / "plain", "--block-size", BLOCK)
+    penstock("ingest", instrument.path, "--to", tmp_path / "plain", "--block-size", BLOCK, *options)
     assert_same_data(out, tmp_path / "plain")
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
 

@@ -63,6 +63,20 @@ TEST_F(FileOfPages, AProbeTellsWhatIsInMemory) {
   }
 }
 
+// As on kernels that do not count: what was asked for comes in, and no more than that.
+TEST_F(FileOfPages, AProbeOfSomePagesBringsInThoseAlone) {
+  const FileDescriptor file = Open();
+  ResidencyProbe probe(/*may_count=*/false);
+  EXPECT_EQ(probe.Share(file.get(), 0, kBytes), 1);
+  Evict(path_);
+  constexpr int kTimes = 50;
+  for (int i = 0; i < kTimes; ++i) EXPECT_LT(probe.Share(file.get(), 0, kBytes), 0.7);
+  if (const auto cached = CachedBytes(file.get(), 0, kBytes)) {
+    EXPECT_LE(*cached, uint64_t{kTimes} * 16 * 4096);
+  }
+  EXPECT_LT(ResidencyProbe(/*may_count=*/false).Share(-1, 0, kBytes), 0);
+}
+
 TEST_F(FileOfPages, ABlockIsMappedOnce) {
   MappedBlocks blocks;
   const FileDescriptor file = Open();
