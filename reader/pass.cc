@@ -6,13 +6,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
-#include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <new>
-#include <numeric>
 #include <optional>
 #include <string>
 #include <thread>
@@ -23,9 +18,11 @@
 #include "reader/device/pass_devices.h"
 #include "reader/io/frame_reader.h"
 #include "reader/io/provided_frames.h"
+#include "reader/io/reader_pair.h"
 #include "reader/numa.h"
-#include "reader/partition_order.h"
 #include "reader/partition_plan.h"
+#include "reader/partition_tasks.h"
+#include "reader/pass_input.h"
 #include "reader/reader_state.h"
 #include "reader/view/frame_viewer.h"
 
@@ -33,17 +30,6 @@ namespace penstock {
 
 namespace {
 
-using States = std::vector<std::unique_ptr<Reduction::State>>;  // one per reduction
-
-constexpr int64_t kTilePixelUnit = 256;
-constexpr int64_t kMaximumTileFrames = 4096;
-// Few frames with long runs of pixels are read fastest. A stack of masks for large frames does not
-// fit the L2 cache, so that more frames have to share each of its tiles.
-constexpr int64_t kTileFrames = 8;
-constexpr int64_t kTileFramesOfLargeFrames = 32;
-constexpr int64_t kLargeFrame = int64_t{2} << 20;
-// States beyond one per worker, so that a fast worker need not wait for a slow one to merge.
-constexpr int kSpareStates = 2;
 // Frames that nobody wants are read along where they are fewer than one request brings.
 constexpr int64_t kBridgedBytes = int64_t{1} << 20;
 
@@ -51,54 +37,6 @@ int UsableProcessors() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(CPU_COUNT(&set), 1);
   return static_cast<int>(std::max(std::thread::hardware_concurrency(), 1u));
-}
-
-// What a pass goes over.
-struct PassInput {
-  DatasetShape shape;
-  std::string name{};                // for errors
-  std::vector<FrameRange> blocks{};  // that no partition reaches beyond
-  std::span<const int32_t> image_key{};
-  std::shared_ptr<const std::vector<uint8_t>> good_pixels{};
-  bool nearest_first = false;  // where the order makes no difference
-  // What suits whoever gives the frames; 0: any.
-  int64_t tile_frames = 0;
-  int64_t tile_pixels = 0;
-  int64_t pixel_unit = 0;
-  PartitionEnds partition_ends{};
-  // Whether the block may not be there: then nothing of it is read where no frame is valid.
-  std::function<bool(int64_t block)> may_be_absent{};
-  // `whole`: somebody wants whole frames.
-  std::function<std::unique_ptr<PartitionReader>(const PassPlan&, bool whole)> make_reader{};
-};
-
-// As many pixels as a tile of whole frames has, rounded up as PassPlan::tile_pixels is.
-int64_t WholeFrame(const DatasetShape& shape) {
-  const int64_t pixels = shape.signal.pixel_count();
-  return (pixels + kTilePixelUnit - 1) / kTilePixelUnit * kTilePixelUnit;
-}
-
-// The input decides how many frames go together, `shape` how many pixels.
-PassPlan MakePlan(const PassInput& input, const DatasetShape& shape, const PassOptions& options) {
-  PassPlan plan;
-  plan.shape = shape;
-  const auto tile_bytes = static_cast<int64_t>(std::max<size_t>(options.tile_bytes, 4096));
-  const auto frame_bytes = static_cast<int64_t>(input.shape.frame_bytes());
-  const auto element_bytes = static_cast<int64_t>(ElementSize(shape.element_type));
-  const int64_t wanted = options.tile_frames > 0     ? options.tile_frames
-                         : input.tile_frames > 0     ? input.tile_frames
-                         : frame_bytes < kLargeFrame ? kTileFrames
-                                                     : kTileFramesOfLargeFrames;
-  plan.tile_frames =
-      std::clamp(std::max(wanted, tile_bytes / frame_bytes), int64_t{1}, kMaximumTileFrames);
-  int64_t pixels = tile_bytes / plan.tile_frames / element_bytes;
-  if (input.tile_pixels > 0) pixels = std::min(pixels, input.tile_pixels);
-  const int64_t unit = std::lcm(kTilePixelUnit, std::max<int64_t>(input.pixel_unit, 1));
-  plan.tile_pixels = std::max(pixels / unit, int64_t{1}) * unit;
-  if (plan.tile_pixels >= shape.signal.pixel_count()) plan.tile_pixels = WholeFrame(shape);
-  const int64_t frames = static_cast<int64_t>(options.partition_bytes) / frame_bytes;
-  plan.partition_frames = std::max(frames / plan.tile_frames, int64_t{1}) * plan.tile_frames;
-  return plan;
 }
 
 class Pass {
@@ -114,7 +52,8 @@ class Pass {
         seen_plan_(MakePlan(input, view_ ? view_->seen() : input.shape, options)),
         partitions_(PlanPartitions(
             input.blocks, plan_.partition_frames, input.partition_ends, options.selection,
-            kBridgedBytes / static_cast<int64_t>(input.shape.frame_bytes()))) {
+            kBridgedBytes / static_cast<int64_t>(input.shape.frame_bytes()))),
+        tasks_(input, partitions_, reductions, options) {
     plan_.partition_frames += input.partition_ends.most_before;
     plan_.partition_count = static_cast<int64_t>(partitions_.size());
     plan_.good_pixels = input.good_pixels;
@@ -127,33 +66,27 @@ class Pass {
       const bool whole = reductions[i]->WantsWholeFrames(PlanFor(folds, false));
       (whole ? users.of_frames : users.of_parts).push_back(i);
     }
-    valid_.reserve(input.image_key.size());
-    for (const int32_t key : input.image_key) valid_.push_back(key == 0 ? 1 : 0);
-    for (size_t frame = 0; frame < options.selection.size(); ++frame) {
-      if (options.selection[frame] == 0) valid_[frame] = 0;
-    }
-    for (const PlannedPartition& planned : partitions_) frames_wanted_ += planned.selected;
   }
 
   Result<PassSummary> Run() {
     const auto start = std::chrono::steady_clock::now();
     const int wanted = options_.threads > 0 ? options_.threads : UsableProcessors();
-    summary_.threads =
+    threads_ =
         static_cast<int>(std::clamp<int64_t>(plan_.partition_count, 1, std::min(wanted, 1024)));
     PENSTOCK_RETURN_IF_ERROR(Prepare());
     if (options_.bind_to_nodes) ChooseNodes();
     {
       std::vector<std::jthread> workers;
-      for (int i = 1; i < summary_.threads; ++i) {
+      for (int i = 1; i < threads_; ++i) {
         workers.emplace_back([this, i] { BindAndWork(i); });
       }
       BindAndWork(0);
     }
-    if (failure_) return *std::move(failure_);
-    summary_.complete = merged_ == plan_.partition_count;
-    summary_.seconds =
+    PENSTOCK_ASSIGN_OR_RETURN(PassSummary summary, tasks_.End());
+    summary.threads = threads_;
+    summary.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    return summary_;
+    return summary;
   }
 
  private:
@@ -168,18 +101,10 @@ class Pass {
           }
         }
       }
-      any_order_ = options_.fast_order || std::ranges::all_of(reductions_, &Reduction::IsOrderFree);
-      order_.emplace(partitions_.size(), any_order_ && input_.nearest_first);
       devices_ = PassDevices::Make(plan_, reductions_, options_);
-      summary_.device_note = devices_.note();
-      summary_.threads = devices_.ThreadsBeside(summary_.threads);
-      for (int i = 0; i < summary_.threads + kSpareStates; ++i) {
-        States states;
-        for (Reduction* const reduction : reductions_) states.push_back(reduction->MakeState());
-        free_states_.push_back(std::move(states));
-      }
-      done_.assign(valid_.size(), 0);
-      phases_.assign(partitions_.size(), Phase::kWaiting);
+      tasks_.NoteDevice(devices_.note());
+      threads_ = devices_.ThreadsBeside(threads_);
+      tasks_.Begin(threads_);
     } catch (const std::bad_alloc&) {
       return Error::Unsupported("not enough memory for the results of this pass")
           .In(input_.name)
@@ -194,7 +119,7 @@ class Pass {
     PassPlan plan = view_ ? seen_plan_ : plan_;
     if (stored) plan.tile_pixels = plan_.tile_pixels;
     if (whole_frames) {
-      plan.tile_pixels = WholeFrame(stored ? input_.shape : seen_plan_.shape);
+      plan.tile_pixels = TilePixelsOfWholeFrame(stored ? input_.shape : seen_plan_.shape);
     }
     if (stored) plan.view = view_;
     return plan;
@@ -210,8 +135,8 @@ class Pass {
     SeenTiles tiles;
     if (of_seen_.empty()) return tiles;
     tiles.viewer = FrameViewer::Make(*view_);
-    const int64_t pixels =
-        of_seen_.of_frames.empty() ? seen_plan_.tile_pixels : WholeFrame(seen_plan_.shape);
+    const int64_t pixels = of_seen_.of_frames.empty() ? seen_plan_.tile_pixels
+                                                      : TilePixelsOfWholeFrame(seen_plan_.shape);
     tiles.pixels.resize(static_cast<size_t>(seen_plan_.tile_frames * pixels) *
                         ElementSize(seen_plan_.shape.element_type));
     return tiles;
@@ -221,7 +146,7 @@ class Pass {
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
     nodes_ = UsableNodes(allowed);
-    node_of_worker_ = SpreadOverNodes(nodes_, summary_.threads);
+    node_of_worker_ = SpreadOverNodes(nodes_, threads_);
   }
 
   void BindAndWork(int thread) {
@@ -232,140 +157,112 @@ class Pass {
     Work(thread);
   }
 
-  // The first threads are those of the device.
-  void Work(int thread) {
-    SeenTiles seen = MakeSeenTiles();
-    std::unique_ptr<DeviceWorker> device = devices_.Take(thread);
-    int64_t verified = 0;
-    const std::unique_ptr<PartitionReader> frames = input_.make_reader(
-        plan_, /*whole=*/device != nullptr || !of_seen_.empty() || !of_stored_.of_frames.empty());
-    while (auto task = Take(*frames)) {
-      task->on_device = device != nullptr;
-      Status status = Process(*frames, *task, seen, device.get());
-      if (device && device->failure()) {
-        LoseDevice(*device->failure());
-        device.reset();
-        task->on_device = false;
-        status = Process(*frames, *task, seen, nullptr);
-      }
-      if (!status.ok()) return Fail(status.error());
-      Deliver(*frames, *std::move(task),
-              frames->extents_verified() - std::exchange(verified, frames->extents_verified()));
-    }
-  }
-
-  // A partition that one worker has taken.
-  struct Task {
-    size_t index = 0;
-    States states;
-    // Nobody else verifies the extent in which the partition begins.
-    bool alone = false;
-    // Merged after its predecessor only: in order, or because that one verifies the first extent.
-    bool follows = false;
-    bool on_device = false;
+  struct Worker {
+    ReaderPair readers;
+    SeenTiles seen;
+    std::unique_ptr<DeviceWorker> device;  // null: the thread itself works
+    std::optional<PartitionTask> next;  // taken while the last reads of one before were under way
   };
 
-  void LoseDevice(const Error& error) {
-    const std::lock_guard lock(mutex_);
-    summary_.device_note = "the device failed, the processors went on: " + error.ToString();
-  }
-
-  // The next partition, together with states to collect it in. In order the states come first:
-  // whoever has a partition has states for it, so that the one which is to be merged next always
-  // gets there. In any order nobody waits for a turn.
-  std::optional<Task> Take(PartitionReader& frames) {
-    States states;
-    {
-      std::unique_lock lock(mutex_);
-      changed_.wait(lock,
-                    [this] { return failure_ || all_taken_ || late_ || !free_states_.empty(); });
-      if (failure_ || all_taken_ || late_ || MustStop()) return std::nullopt;
-      states = std::move(free_states_.back());
-      free_states_.pop_back();
-      if (!any_order_) {
-        if (const auto next = order_->Take(nullptr)) return MakeTask(*next, std::move(states));
-        return NothingLeft();
+  // The first threads are those of the device.
+  void Work(int thread) {
+    std::unique_ptr<DeviceWorker> device = devices_.Take(thread);
+    const bool whole = device != nullptr || !of_seen_.empty() || !of_stored_.of_frames.empty();
+    Worker worker{.readers = ReaderPair([this, whole] { return input_.make_reader(plan_, whole); }),
+                  .seen = MakeSeenTiles(),
+                  .device = std::move(device),
+                  .next = std::nullopt};
+    int64_t verified = 0;
+    while (auto task = worker.next ? std::exchange(worker.next, std::nullopt)
+                                   : tasks_.Take(worker.readers.current())) {
+      task->on_device = worker.device != nullptr;
+      Status status = Process(worker, *task);
+      if (worker.device && worker.device->failure()) {
+        tasks_.NoteDevice("the device failed, the processors went on: " +
+                          worker.device->failure()->ToString());
+        worker.device.reset();
+        task->on_device = false;
+        status = Process(worker, *task);
       }
+      if (!status.ok()) return tasks_.Fail(status.error());
+      const int64_t before = std::exchange(verified, worker.readers.extents_verified());
+      tasks_.Deliver(*std::move(task), worker.readers.current(), verified - before);
     }
-    const auto next =
-        order_->Take([&](size_t index) { return frames.LocalityOf(partitions_[index].partition); });
-    const std::lock_guard lock(mutex_);
-    if (next) return MakeTask(*next, std::move(states));
-    return NothingLeft();
   }
 
-  // mutex_ is held.
-  Task MakeTask(size_t index, States states) {
-    const bool continues =
-        index > 0 && partitions_[index].partition.block == partitions_[index - 1].partition.block;
-    Task task{.index = index, .states = std::move(states)};
-    task.alone = !options_.selection.empty() || !continues || phases_[index - 1] == Phase::kWaiting;
-    task.follows = !any_order_ || !task.alone;
-    phases_[index] = Phase::kTaken;
-    return task;
-  }
-
-  // mutex_ is held.
-  std::nullopt_t NothingLeft() {
-    all_taken_ = true;
-    changed_.notify_all();
-    return std::nullopt;
-  }
-
-  // mutex_ is held.
-  bool MustStop() {
-    if (options_.stop.stop_requested()) {
-      failure_ = Error::Cancelled("the pass was stopped").In(input_.name);
-    } else if (options_.deadline && std::chrono::steady_clock::now() >= *options_.deadline) {
-      late_ = true;
-    } else {
-      return false;
-    }
-    changed_.notify_all();
-    return true;
-  }
-
-  // `device`: what does it; null: this thread.
-  Status Process(PartitionReader& frames, const Task& task, SeenTiles& seen, DeviceWorker* device) {
+  Status Process(Worker& worker, const PartitionTask& task) {
     const PlannedPartition& planned = partitions_[task.index];
     const Partition& partition = planned.partition;
-    const States& states = task.states;
     for (size_t i = 0; i < reductions_.size(); ++i) {
-      reductions_[i]->BeginPartition(*states[i], partition);
+      reductions_[i]->BeginPartition(*task.states[i], partition);
     }
-    // A block that a growing dataset has not got yet: none of its frames is valid. That it may have
-    // come since makes no difference to what was promised by image_key.
-    if (input_.may_be_absent(partition.block) && !AnyValid(partition)) return Status::Ok();
-    if (device) PENSTOCK_RETURN_IF_ERROR(device->Begin(partition));
-    for (const FrameRange& range : planned.runs) {
-      PENSTOCK_RETURN_IF_ERROR(frames.Start({partition.index, partition.block, range}, task.alone));
-      while (true) {
-        PENSTOCK_ASSIGN_OR_RETURN(const FrameRun run, frames.Next());
-        if (run.frame_count == 0) break;
-        // The entries of a partition's frames are those of the worker that has it.
-        for (int64_t i = 0; run.valid != nullptr && i < run.frame_count; ++i) {
-          if (run.valid[i] == 0) valid_[static_cast<size_t>(run.first_frame + i)] = 0;
-        }
-        PENSTOCK_RETURN_IF_ERROR(device ? GiveTo(*device, run) : ProcessRun(run, states, seen));
+    if (!IsRead(partition)) return Status::Ok();
+    if (worker.device) PENSTOCK_RETURN_IF_ERROR(worker.device->Begin(partition));
+    for (size_t range = 0; range < planned.runs.size(); ++range) {
+      PENSTOCK_RETURN_IF_ERROR(ProcessRange(worker, task, range));
+    }
+    return worker.device ? worker.device->Finish(task.states) : Status::Ok();
+  }
+
+  Status ProcessRange(Worker& worker, const PartitionTask& task, size_t range) {
+    PENSTOCK_RETURN_IF_ERROR(worker.readers.Begin(RangeOf(task, range), task.alone));
+    bool went_ahead = false;
+    while (true) {
+      PENSTOCK_ASSIGN_OR_RETURN(const FrameRun run, worker.readers.current().Next());
+      if (run.frame_count == 0) return Status::Ok();
+      if (!went_ahead && worker.readers.current().HasAskedForAll()) {
+        went_ahead = true;
+        GoAhead(worker, task, range + 1);
       }
+      // The entries of a partition's frames are those of the worker that has it.
+      for (int64_t i = 0; run.valid != nullptr && i < run.frame_count; ++i) {
+        if (run.valid[i] == 0) tasks_.valid()[static_cast<size_t>(run.first_frame + i)] = 0;
+      }
+      PENSTOCK_RETURN_IF_ERROR(worker.device ? GiveTo(*worker.device, run)
+                                             : ProcessRun(run, task.states, worker.seen));
     }
-    return device ? device->Finish(states) : Status::Ok();
+  }
+
+  // Begins with what comes next: the `range` of the partition, or the first one of another.
+  void GoAhead(Worker& worker, const PartitionTask& task, size_t range) {
+    if (range < partitions_[task.index].runs.size()) {
+      return worker.readers.BeginAhead(RangeOf(task, range), task.alone);
+    }
+    // Several workers keep the disk busy by their number, and with fewer buffers.
+    if (threads_ > 1) return;
+    if (!worker.next) worker.next = tasks_.TakeAnother(worker.readers.other());
+    if (worker.next && IsRead(partitions_[worker.next->index].partition)) {
+      worker.readers.BeginAhead(RangeOf(*worker.next, 0), worker.next->alone);
+    }
+  }
+
+  Partition RangeOf(const PartitionTask& task, size_t range) const {
+    const PlannedPartition& planned = partitions_[task.index];
+    return {planned.partition.index, planned.partition.block, planned.runs[range]};
+  }
+
+  // Not a block that a growing dataset has not got yet: none of its frames is valid. That it may
+  // have come since makes no difference to what was promised by image_key.
+  bool IsRead(const Partition& partition) {
+    return !input_.may_be_absent(partition.block) || AnyValid(partition);
   }
 
   Status GiveTo(DeviceWorker& device, const FrameRun& run) {
     if (options_.stop.stop_requested()) {
       return Error::Cancelled("the pass was stopped").In(input_.name);
     }
-    return device.Add(run, valid_.data());
+    return device.Add(run, tasks_.valid().data());
   }
 
-  bool AnyValid(const Partition& partition) const {
-    const auto first = valid_.begin() + static_cast<ptrdiff_t>(partition.frames.first);
-    const auto last = valid_.begin() + static_cast<ptrdiff_t>(partition.frames.last);
-    return std::find(first, last, 1) != last;
+  bool AnyValid(const Partition& partition) {
+    const std::span<const uint8_t> valid = tasks_.valid();
+    const auto frames =
+        valid.subspan(static_cast<size_t>(partition.frames.first),
+                      static_cast<size_t>(partition.frames.last - partition.frames.first));
+    return std::ranges::find(frames, 1) != frames.end();
   }
 
-  Status ProcessRun(const FrameRun& run, const States& states, SeenTiles& seen) {
+  Status ProcessRun(const FrameRun& run, const ReductionStates& states, SeenTiles& seen) {
     const size_t element_bytes = ElementSize(input_.shape.element_type);
     const bool whole = run.pixel_count == 0;
     const int64_t pixels = whole ? input_.shape.signal.pixel_count() : run.pixel_count;
@@ -378,7 +275,7 @@ class Pass {
       }
       tile.first_frame = run.first_frame + frame;
       tile.frame_count = std::min(plan_.tile_frames, run.frame_count - frame);
-      tile.valid = valid_.data() + tile.first_frame;
+      tile.valid = tasks_.valid().data() + tile.first_frame;
       const std::byte* const first = run.pixels + static_cast<size_t>(frame) * tile.frame_stride;
       ProcessSeen(tile, first, states, seen);
       const auto process = [&](const std::vector<size_t>& users, int64_t tile_pixels) {
@@ -397,15 +294,15 @@ class Pass {
   }
 
   // The frames of a tile, whose stored pixels begin at `stored`, as they are seen.
-  void ProcessSeen(const Tile& tile, const std::byte* stored, const States& states,
+  void ProcessSeen(const Tile& tile, const std::byte* stored, const ReductionStates& states,
                    SeenTiles& seen) {
-    const int64_t whole = WholeFrame(seen_plan_.shape);
+    const int64_t whole = TilePixelsOfWholeFrame(seen_plan_.shape);
     ProcessSeenTiles(tile, stored, states, seen, of_seen_.of_parts, seen_plan_.tile_pixels);
     ProcessSeenTiles(tile, stored, states, seen, of_seen_.of_frames, whole);
   }
 
-  void ProcessSeenTiles(Tile tile, const std::byte* stored, const States& states, SeenTiles& seen,
-                        const std::vector<size_t>& users, int64_t tile_pixels) {
+  void ProcessSeenTiles(Tile tile, const std::byte* stored, const ReductionStates& states,
+                        SeenTiles& seen, const std::vector<size_t>& users, int64_t tile_pixels) {
     if (users.empty()) return;
     const size_t frame_bytes = tile.frame_stride;
     const int64_t pixels = seen_plan_.shape.signal.pixel_count();
@@ -425,56 +322,6 @@ class Pass {
     }
   }
 
-  void Fail(Error error) {
-    const std::lock_guard lock(mutex_);
-    if (!failure_) failure_ = std::move(error);
-    changed_.notify_all();
-  }
-
-  // Hands a finished partition over; merges it, and those that waited for it, when it is its turn.
-  void Deliver(const PartitionReader& frames, Task task, int64_t extents_verified) {
-    const std::lock_guard lock(mutex_);
-    ++summary_.partitions;
-    summary_.extents_verified += extents_verified;
-    frames.CountPartition(summary_);
-    if (task.on_device) ++summary_.partitions_on_device;
-    const size_t index = task.index;
-    auto next = finished_.emplace(index, std::move(task)).first;
-    while (next != finished_.end() && MayBeMerged(next->second)) {
-      const size_t merged = next->first;
-      Merge(merged, std::move(next->second.states));
-      finished_.erase(next);
-      next = finished_.find(merged + 1);
-    }
-    changed_.notify_all();
-  }
-
-  bool MayBeMerged(const Task& task) const {
-    return !task.follows || task.index == 0 || phases_[task.index - 1] == Phase::kMerged;
-  }
-
-  void Merge(size_t index, States states) {
-    const Partition& partition = partitions_[index].partition;
-    phases_[index] = Phase::kMerged;
-    for (size_t i = 0; i < reductions_.size(); ++i) {
-      reductions_[i]->Merge(*states[i], partition);
-    }
-    free_states_.push_back(std::move(states));
-    const auto first = static_cast<ptrdiff_t>(partition.frames.first);
-    const int64_t frames = partition.frames.last - partition.frames.first;
-    std::copy_n(valid_.begin() + first, frames, done_.begin() + first);
-    const auto valid = std::count(done_.begin() + first, done_.begin() + first + frames, 1);
-    const int64_t wanted = partitions_[index].selected;
-    summary_.frames += wanted;
-    summary_.frames_invalid += wanted - valid;
-    summary_.bytes += static_cast<uint64_t>(wanted) * input_.shape.frame_bytes();
-    ++merged_;
-    if (options_.on_partition) {
-      options_.on_partition({merged_, plan_.partition_count, summary_.frames, frames_wanted_,
-                             summary_.bytes, partition, done_});
-    }
-  }
-
   const PassInput& input_;
   const std::shared_ptr<const FrameView> view_;  // null: frames are seen as they are stored
   const std::span<Reduction* const> reductions_;
@@ -490,27 +337,11 @@ class Pass {
   TileUsers of_stored_;
   TileUsers of_seen_;
   const std::vector<PlannedPartition> partitions_;
-  int64_t frames_wanted_ = 0;
-  bool any_order_ = false;  // constant once workers run
-  std::optional<PartitionOrder> order_;
+  PartitionTasks tasks_;
+  int threads_ = 0;
   PassDevices devices_;
   std::vector<NumaNode> nodes_;
   std::vector<size_t> node_of_worker_;  // empty: they go where they are put
-  // Per frame. During the pass a frame's entry is that of the worker that has its partition.
-  std::vector<uint8_t> valid_;
-
-  std::mutex mutex_;  // everything below
-  std::condition_variable changed_;
-  bool all_taken_ = false;
-  bool late_ = false;  // the deadline has passed
-  enum class Phase : uint8_t { kWaiting, kTaken, kMerged };
-  std::vector<Phase> phases_;  // per partition
-  int64_t merged_ = 0;
-  std::vector<States> free_states_;
-  std::map<size_t, Task> finished_;
-  std::vector<uint8_t> done_;
-  std::optional<Error> failure_;
-  PassSummary summary_;
 };
 
 Result<PassSummary> RunChecked(const PassInput& input, std::span<Reduction* const> reductions,

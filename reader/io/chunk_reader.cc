@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -14,22 +15,19 @@ uint64_t AlignDown(uint64_t offset) { return offset / kDirectIoAlignment * kDire
 uint64_t AlignUp(uint64_t offset) { return AlignDown(offset + kDirectIoAlignment - 1); }
 
 constexpr int kMostDepth = 256;
-// Four requests of 1 MiB keep one SSD busy; the others come in while the caller works on a chunk,
-// and asks for nothing.
-constexpr int kInitialDepth = 8;
-
-int DepthThatFits(size_t chunk_bytes, size_t request_bytes) {
-  return static_cast<int>(std::clamp<size_t>(2 * chunk_bytes / request_bytes, 1, kMostDepth));
-}
+// Four requests of 1 MiB keep one SSD busy. What is far away needs more.
+constexpr int kInitialDepth = 4;
+constexpr int kMostAdaptedDepth = 16;
+// The one that the caller has, one that comes next, one that is being filled.
+constexpr size_t kFewestSlots = 3;
 
 }  // namespace
 
-ChunkReader::ChunkReader(size_t request_bytes, int depth, size_t chunk_bytes, bool asynchronous)
+ChunkReader::ChunkReader(size_t request_bytes, int depth, bool asynchronous)
     : request_bytes_(std::max<size_t>(AlignDown(request_bytes), kDirectIoAlignment)),
       depth_(depth > 0 ? std::min(depth, kMostDepth) : kInitialDepth,
-             depth > 0 ? kMostDepth : DepthThatFits(chunk_bytes, request_bytes_), depth > 0),
-      requests_(static_cast<size_t>(depth > 0 ? depth_.depth()
-                                              : DepthThatFits(chunk_bytes, request_bytes_))) {
+             depth > 0 ? kMostDepth : kMostAdaptedDepth, depth > 0),
+      requests_(static_cast<size_t>(depth > 0 ? depth_.depth() : kMostAdaptedDepth)) {
   if (asynchronous) {
     auto queue = MakeUringQueue(static_cast<int>(requests_.size()));
     if (queue.ok()) queue_ = std::move(queue).value();
@@ -65,23 +63,33 @@ Status ChunkReader::Start(const ByteRange& range, const std::filesystem::path& p
   path_ = path_for_errors;
   const uint64_t bytes = range.end - range.begin;
   chunk_count_ = static_cast<int64_t>((bytes + range.chunk_bytes - 1) / range.chunk_bytes);
+  slots_used_ = SlotsFor(depth_.depth());
   // Room for the alignment at both ends.
-  const size_t needed = std::min<uint64_t>(bytes, range.chunk_bytes) + 2 * kDirectIoAlignment;
-  if (slots_.front().buffer.size() < needed) PENSTOCK_RETURN_IF_ERROR(AllocateSlots(needed));
+  const size_t needed =
+      AlignUp(std::min<uint64_t>(bytes, range.chunk_bytes) + 2 * kDirectIoAlignment);
+  if (slots_.size() < slots_used_ || slots_.front().buffer.size() < needed) {
+    PENSTOCK_RETURN_IF_ERROR(AllocateSlots(slots_used_, needed));
+  }
   current_ = -1;
   submit_chunk_ = 0;
   submit_offset_ = AlignDown(range.begin);
   return SubmitAhead();
 }
 
-Status ChunkReader::AllocateSlots(size_t bytes) {
+// One for the caller, and those that hold the reads under way.
+size_t ChunkReader::SlotsFor(int depth) const {
+  const size_t bytes = static_cast<size_t>(depth) * request_bytes_;
+  const size_t under_way = (bytes + range_.chunk_bytes - 1) / range_.chunk_bytes;
+  return std::max(std::min(under_way, static_cast<size_t>(chunk_count_)) + 1, kFewestSlots);
+}
+
+Status ChunkReader::AllocateSlots(size_t count, size_t bytes) {
   queue_->Register({});  // the old ones
-  for (Slot& slot : slots_) slot.buffer = AlignedBuffer();
-  std::array<std::span<std::byte>, kSlots> buffers;
-  for (size_t i = 0; i < kSlots; ++i) {
-    PENSTOCK_ASSIGN_OR_RETURN(slots_[i].buffer, AlignedBuffer::Allocate(bytes));
-    buffers[i] = slots_[i].buffer.span();
-  }
+  slots_.clear();
+  memory_ = AlignedBuffer();
+  PENSTOCK_ASSIGN_OR_RETURN(memory_, AlignedBuffer::Allocate(count * bytes));
+  for (size_t i = 0; i < count; ++i) slots_.push_back({memory_.span().subspan(i * bytes, bytes)});
+  const std::array<std::span<std::byte>, 1> buffers{memory_.span()};
   queue_->Register(buffers);
   return Status::Ok();
 }
@@ -94,12 +102,12 @@ Status ChunkReader::Submit(size_t request) {
 Status ChunkReader::SubmitAhead() {
   while (!failure_ && submit_chunk_ < chunk_count_) {
     // The slot of the chunk that the caller holds, or of one not yet handed out, is taken.
-    if (submit_chunk_ >= std::max<int64_t>(current_, 0) + static_cast<int64_t>(kSlots)) break;
+    if (submit_chunk_ >= std::max<int64_t>(current_, 0) + static_cast<int64_t>(slots_used_)) break;
     if (under_way_ >= depth_.depth()) break;
     const auto free = std::find_if(requests_.begin(), requests_.end(),
                                    [](const Request& request) { return !request.busy; });
     if (free == requests_.end()) break;
-    const auto slot = static_cast<size_t>(submit_chunk_) % kSlots;
+    const auto slot = static_cast<size_t>(submit_chunk_) % slots_used_;
     const uint64_t begin = AlignDown(ChunkBegin(submit_chunk_));
     const uint64_t end = AlignUp(ChunkEnd(submit_chunk_));
     const size_t bytes = std::min<uint64_t>(request_bytes_, end - submit_offset_);
@@ -160,7 +168,7 @@ Result<std::span<const std::byte>> ChunkReader::Next() {
   ++current_;
   if (current_ >= chunk_count_) return std::span<const std::byte>{};
   PENSTOCK_RETURN_IF_ERROR(SubmitAhead());
-  const Slot& slot = slots_[static_cast<size_t>(current_) % kSlots];
+  const Slot& slot = slots_[static_cast<size_t>(current_) % slots_used_];
   const bool waits = slot.pending > 0 || submit_chunk_ <= current_;
   while (!failure_ && (slot.pending > 0 || submit_chunk_ <= current_)) {
     PENSTOCK_RETURN_IF_ERROR(TakeCompletion());
@@ -178,7 +186,8 @@ Result<std::span<const std::byte>> ChunkReader::Next() {
                    std::chrono::duration<double>(now - last_chunk_).count(), waits);
   }
   last_chunk_ = now;
-  return slot.buffer.span().subspan(begin - AlignDown(begin), ChunkEnd(current_) - begin);
+  const std::span<const std::byte> chunk = slot.buffer;
+  return chunk.subspan(begin - AlignDown(begin), ChunkEnd(current_) - begin);
 }
 
 }  // namespace penstock

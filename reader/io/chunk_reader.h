@@ -1,14 +1,15 @@
-// ChunkReader: a byte range of a file, read ahead chunk by chunk into a few reused huge-page
-// buffers.
+// ChunkReader: a byte range of a file, read ahead chunk by chunk into a few reused buffers in huge
+// pages.
 //
-// While the caller works on one chunk the next two are being read, never more requests than the
+// While the caller works on one chunk the next ones are being read, never more requests than the
 // queue depth at a time, which adapts to the disk. The buffers are allocated once, registered with
-// the kernel and serve any number of ranges: fresh memory per block would halve the rate.
+// the kernel and serve any number of ranges: fresh memory per block would halve the rate. There are
+// no more of them in use than that depth needs, so that what has come is still in the processor's
+// cache when it is worked on.
 
 #ifndef PENSTOCK_READER_IO_CHUNK_READER_H_
 #define PENSTOCK_READER_IO_CHUNK_READER_H_
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -36,9 +37,9 @@ struct ByteRange {
 // Not thread-safe; one per worker.
 class ChunkReader {
  public:
-  // `depth` reads of `request_bytes` under way, 0: as many as bring more (ReadDepth), at most what
-  // two chunks of `chunk_bytes` take; io_uring if `asynchronous` and the kernel has it.
-  ChunkReader(size_t request_bytes, int depth, size_t chunk_bytes, bool asynchronous);
+  // `depth` reads of `request_bytes` under way, 0: as many as bring more (ReadDepth); io_uring if
+  // `asynchronous` and the kernel has it.
+  ChunkReader(size_t request_bytes, int depth, bool asynchronous);
   ~ChunkReader();
   ChunkReader(const ChunkReader&) = delete;
   ChunkReader& operator=(const ChunkReader&) = delete;
@@ -48,12 +49,12 @@ class ChunkReader {
   // The next chunk; empty after the last. Valid until the next call. A failed read names file and
   // offset; a file that ends inside of the range is kCorrupt.
   Result<std::span<const std::byte>> Next();
+  // True where the rest comes without another call: its reads are done or under way.
+  bool HasAskedForAll() const { return queue_->is_asynchronous() && submit_chunk_ == chunk_count_; }
 
  private:
-  static constexpr size_t kSlots = 3;
-
   struct Slot {
-    AlignedBuffer buffer;
+    std::span<std::byte> buffer;
     int pending = 0;
   };
   struct Request {
@@ -66,7 +67,8 @@ class ChunkReader {
 
   uint64_t ChunkBegin(int64_t chunk) const;
   uint64_t ChunkEnd(int64_t chunk) const;
-  Status AllocateSlots(size_t bytes);
+  size_t SlotsFor(int depth) const;
+  Status AllocateSlots(size_t count, size_t bytes);
   Status Submit(size_t request);
   Status SubmitAhead();
   Status TakeCompletion();
@@ -76,7 +78,9 @@ class ChunkReader {
   ReadDepth depth_;
   std::chrono::steady_clock::time_point last_chunk_;  // when it was handed out
   std::unique_ptr<ReadQueue> queue_;
-  std::array<Slot, kSlots> slots_;
+  AlignedBuffer memory_;  // of all slots
+  std::vector<Slot> slots_;
+  size_t slots_used_ = 0;  // by this range
   std::vector<Request> requests_;
   int under_way_ = 0;
 

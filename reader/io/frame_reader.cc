@@ -14,6 +14,9 @@ namespace {
 // Below this share of pages in memory a partition is read past the page cache.
 constexpr double kResidentEnough = 0.9;
 
+// That is read at a time, about: as much as comes in the time in which one worker is done with it.
+constexpr uint64_t kChunkBytes = uint64_t{1} << 20;
+
 // Of a mapped partition that is verified on the way, so that what was hashed is still in the cache
 // when it is processed. The number of frames keeps tiles whole.
 constexpr uint64_t kVerifiedRunBytes = uint64_t{4} << 20;
@@ -31,6 +34,7 @@ FrameReader::FrameReader(const Dataset& dataset, const ReadOptions& options,
     : dataset_(dataset),
       options_(options),
       sources_(sources),
+      tile_frames_(std::max<int64_t>(tile_frames, 1)),
       compressed_(dataset, tile_frames, options.buffer_bytes),
       check_(sources.verifier) {}
 
@@ -91,9 +95,8 @@ bool FrameReader::OpenDirect() {
 
 ChunkReader& FrameReader::Chunks() {
   if (chunks_ == nullptr) {
-    chunks_ =
-        std::make_unique<ChunkReader>(options_.request_bytes, options_.queue_depth,
-                                      options_.buffer_bytes, options_.backend != Backend::kPread);
+    chunks_ = std::make_unique<ChunkReader>(options_.request_bytes, options_.queue_depth,
+                                            options_.backend != Backend::kPread);
   }
   return *chunks_;
 }
@@ -113,13 +116,19 @@ Status FrameReader::StartCompressed(bool ahead) {
 Status FrameReader::StartChunks(bool direct) {
   direct = direct && OpenDirect();
   backend_ = direct ? Backend::kDirect : Backend::kPread;
-  const uint64_t frames = std::max<uint64_t>(options_.buffer_bytes / layout_.frame_bytes, 1);
   // Bytes behind the partition that are only verified come along.
   read_end_ = check_.wanted_end();
   check_.ReadDirect(direct ? direct_file_.get() : -1, read_end_);
-  return Chunks().Start({direct ? direct_file_.get() : buffered(), begin_, read_end_,
-                         static_cast<size_t>(frames * layout_.frame_bytes)},
+  return Chunks().Start({direct ? direct_file_.get() : buffered(), begin_, read_end_, ChunkBytes()},
                         path_);
+}
+
+// Whole tiles, and no more than keep the disk busy. Fewer frames where the buffer holds no more.
+uint64_t FrameReader::ChunkBytes() const {
+  const uint64_t tile = static_cast<uint64_t>(tile_frames_) * layout_.frame_bytes;
+  const uint64_t tiles = std::max<uint64_t>(kChunkBytes / tile, 1) * tile;
+  if (tiles <= options_.buffer_bytes) return tiles;
+  return std::max<uint64_t>(options_.buffer_bytes / layout_.frame_bytes, 1) * layout_.frame_bytes;
 }
 
 bool FrameReader::MapBlock() {
@@ -260,6 +269,10 @@ bool FrameReader::IsRefusedDirectRead(const Error& error) {
   direct_refused_ = true;
   backend_ = Backend::kPread;
   return true;
+}
+
+bool FrameReader::HasAskedForAll() const {
+  return backend_ == Backend::kDirect && chunks_ != nullptr && chunks_->HasAskedForAll();
 }
 
 Result<FrameRun> FrameReader::Next() {

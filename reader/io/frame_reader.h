@@ -28,8 +28,8 @@ namespace penstock {
 // One per worker, not thread-safe. Keeps its buffers, and the block of the last partition open.
 class FrameReader final : public PartitionReader {
  public:
-  // What `sources` points to must outlive the reader. `tile_frames`: the runs of compressed frames
-  // are made of whole tiles; 0: any.
+  // What `sources` points to must outlive the reader. `tile_frames`: runs of frames are made
+  // of whole tiles, where buffers hold them; 0: any.
   FrameReader(const Dataset& dataset, const ReadOptions& options, const BlockSources& sources,
               int64_t tile_frames = 0);
   ~FrameReader() override;
@@ -45,6 +45,7 @@ class FrameReader final : public PartitionReader {
   // verified, and nothing was lost of a mapped block, which reads as zeros where it is cut short
   // meanwhile.
   Result<FrameRun> Next() override;
+  bool HasAskedForAll() const override;
 
   void CountPartition(PassSummary& summary) const override;
   int64_t extents_verified() const override { return check_.verified_count(); }
@@ -64,6 +65,7 @@ class FrameReader final : public PartitionReader {
   Status FinishChunks();
   Status StartCompressed(bool ahead);
   ChunkReader& Chunks();
+  uint64_t ChunkBytes() const;
   bool OpenDirect();
   bool IsRefusedDirectRead(const Error& error);
   FrameRange FramesOfExtent(int64_t extent) const;
@@ -72,6 +74,7 @@ class FrameReader final : public PartitionReader {
   const Dataset& dataset_;
   const ReadOptions& options_;
   const BlockSources sources_;
+  const int64_t tile_frames_;
 
   int64_t block_ = -1;
   BlockLayout layout_;  // of raw frames

@@ -37,6 +37,9 @@ class PartitionReader {
   virtual Status Start(const Partition& partition, bool alone) = 0;
   // The next frames, valid until the next call of anything here.
   virtual Result<FrameRun> Next() = 0;
+  // True where all reads of what was started are done or under way, and not by this thread: another
+  // reader may begin, so that the disk goes on.
+  virtual bool HasAskedForAll() const { return false; }
   // Counts the partition that was read last in its way.
   virtual void CountPartition(PassSummary& summary) const = 0;
   virtual int64_t extents_verified() const { return 0; }  // since construction

@@ -39,7 +39,7 @@ class ChunkReaderTest : public testing::TestWithParam<std::tuple<bool, bool>> {
 };
 
 TEST_P(ChunkReaderTest, GivesEveryByteOfTheRangeInOrder) {
-  ChunkReader reader(16384, 3, 65536, asynchronous());
+  ChunkReader reader(16384, 3, asynchronous());
   // One reader for all ranges: its buffers grow and are used again.
   for (const size_t chunk : {size_t{1000}, size_t{4096}, size_t{99999}, size_t{5'000'000}}) {
     for (const uint64_t begin : {uint64_t{0}, uint64_t{1}, uint64_t{65536}, uint64_t{2'999'000}}) {
@@ -61,7 +61,7 @@ TEST_P(ChunkReaderTest, GivesEveryByteOfTheRangeInOrder) {
 }
 
 TEST_P(ChunkReaderTest, EndOfFileInsideTheRangeIsAnErrorWithItsOffset) {
-  ChunkReader reader(16384, 3, 65536, asynchronous());
+  ChunkReader reader(16384, 3, asynchronous());
   ASSERT_TRUE(reader.Start({file_.get(), 2'900'000, 3'100'000, 150'000}, path_).ok());
   auto next = reader.Next();
   while (next.ok() && !next->empty()) next = reader.Next();
@@ -74,6 +74,20 @@ TEST_P(ChunkReaderTest, EndOfFileInsideTheRangeIsAnErrorWithItsOffset) {
   const auto first = reader.Next();
   ASSERT_TRUE(first.ok());
   EXPECT_EQ(std::memcmp(first->data(), bytes_.data() + 5, first->size()), 0);
+}
+
+// Only then may somebody else begin to read: what is wanted sooner is asked for sooner.
+TEST_P(ChunkReaderTest, SaysWhenAllOfARangeIsAskedFor) {
+  ChunkReader reader(16384, 4, asynchronous());
+  ASSERT_TRUE(reader.Start({file_.get(), 0, 10 * 65536, 65536}, path_).ok());
+  EXPECT_FALSE(reader.HasAskedForAll());
+  int after = 0;
+  for (int chunk = 0; chunk < 10; ++chunk) {
+    ASSERT_EQ(reader.Next()->size(), 65536U);
+    if (reader.HasAskedForAll()) ++after;
+  }
+  // One chunk is in the caller's hands, the next one on its way.
+  EXPECT_EQ(after, asynchronous() ? 2 : 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Queues, ChunkReaderTest,

@@ -41,9 +41,11 @@ Result<Backend> ParseBackend(std::string_view text);
 struct ReadOptions {
   Backend backend = Backend::kAutomatic;
   size_t request_bytes = size_t{1} << 20;  // of one direct read
-  int queue_depth = 0;                     // direct reads under way per worker; 0: 8, and more
-                                           // where that brings more and the buffers hold them
-  size_t buffer_bytes = size_t{4} << 20;   // per buffer; at least one frame. Three per worker.
+  int queue_depth = 0;                     // direct reads under way per worker; 0: 4, and up
+                                           // to 16 where that brings more
+  // Of one buffer at most; at least one frame. A worker has two sets of as many as the reads under
+  // way need, at least three: 10 MiB for frames of up to 128 KiB.
+  size_t buffer_bytes = size_t{4} << 20;
   bool use_leases = true;
   // Blocks that are in the page cache stay mapped as long as the Reader lives, so that passes after
   // the first are faster, up to three times where the file system caches single pages. The space of
