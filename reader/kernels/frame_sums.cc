@@ -182,6 +182,59 @@ HWY_INLINE void AddMomentsInPairs(const uint16_t* first, size_t stride, uint32_t
         8 + 4 * half);
   }
 }
+
+// The same where all pixels are below 8192, as counts mostly are: sums of eight frames fit 16 bits,
+// those of their squares 32. False, and nothing added, where one is not.
+template <size_t kFrames>
+HWY_INLINE bool AddSmallMomentsInPairs(const uint16_t* first, size_t stride, uint32_t* sums,
+                                       uint64_t* squares) {
+  static_assert(kFrames % 2 == 0 && kFrames <= 8);
+  constexpr hn::CappedTag<uint16_t, 16> d_pixel;
+  constexpr hn::CappedTag<int16_t, 16> d_signed;
+  constexpr hn::CappedTag<int32_t, 8> d_square;
+  constexpr hn::CappedTag<uint32_t, 8> d_sum;
+  constexpr hn::CappedTag<uint64_t, 4> d_wide;
+  constexpr hn::CappedTag<uint32_t, 4> d_four;
+  auto any = hn::Zero(d_pixel);
+  auto sum = hn::Zero(d_pixel);
+  // [0]: pixels 0-3 and 8-11, [1]: the others, as interleaving leaves them.
+  hn::Vec<decltype(d_square)> square[2] = {hn::Zero(d_square), hn::Zero(d_square)};
+  PENSTOCK_UNROLL
+  for (size_t f = 0; f < kFrames; f += 2) {
+    const auto a = hn::LoadU(d_pixel, first + f * stride);
+    const auto b = hn::LoadU(d_pixel, first + (f + 1) * stride);
+    any = hn::Or(any, hn::Or(a, b));
+    sum = hn::Add(sum, hn::Add(a, b));
+    const hn::Vec<decltype(d_signed)> pairs[2] = {
+        hn::BitCast(d_signed, hn::InterleaveLower(d_pixel, a, b)),
+        hn::BitCast(d_signed, hn::InterleaveUpper(d_pixel, a, b))};
+    PENSTOCK_UNROLL
+    for (size_t half = 0; half < 2; ++half) {
+      auto none = hn::Zero(d_square);
+      square[half] =
+          hn::ReorderWidenMulAccumulate(d_square, pairs[half], pairs[half], square[half], none);
+    }
+  }
+  const auto large = hn::And(any, hn::Set(d_pixel, uint16_t{0xe000}));
+  if (!hn::AllTrue(d_pixel, hn::Eq(large, hn::Zero(d_pixel)))) return false;
+  const hn::Half<decltype(d_pixel)> d_half_pixel;
+  const auto add_sums = [&](auto eight, size_t p) HWY_ATTR {
+    hn::StoreU(hn::Add(hn::LoadU(d_sum, sums + p), hn::PromoteTo(d_sum, eight)), d_sum, sums + p);
+  };
+  add_sums(hn::LowerHalf(d_half_pixel, sum), 0);
+  add_sums(hn::UpperHalf(d_half_pixel, sum), 8);
+  const hn::Half<decltype(d_square)> d_half;
+  const auto add_squares = [&](auto four, size_t p) HWY_ATTR {
+    const auto wide = hn::PromoteTo(d_wide, hn::BitCast(d_four, four));
+    hn::StoreU(hn::Add(hn::LoadU(d_wide, squares + p), wide), d_wide, squares + p);
+  };
+  PENSTOCK_UNROLL
+  for (size_t half = 0; half < 2; ++half) {
+    add_squares(hn::LowerHalf(d_half, square[half]), 4 * half);
+    add_squares(hn::UpperHalf(d_half, square[half]), 8 + 4 * half);
+  }
+  return true;
+}
 #endif
 
 struct MomentsKernelU16 {
@@ -197,7 +250,11 @@ struct MomentsKernelU16 {
     size_t p = 0;
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
     if constexpr (kFrames % 2 == 0) {
+      bool small = true;  // until a pixel is not; then the rest of the chunk is taken as it comes
       for (; p + 16 <= pixels; p += 16) {
+        small = small && AddSmallMomentsInPairs<kFrames>(first + p, stride, sums + offset + p,
+                                                         squares + offset + p);
+        if (small) continue;
         AddMomentsInPairs<kFrames>(first + p, stride, sums + offset + p, squares + offset + p);
       }
     }

@@ -303,7 +303,7 @@ TEST_P(KernelTest, MomentsAreExactForCounts) {
 
 TEST_P(KernelTest, MomentsOfTheExtremesAreExact) {
   constexpr size_t kPixels = 70;
-  for (const uint16_t value : {0, 1, 32767, 32768, 65535}) {
+  for (const uint16_t value : {0, 1, 8191, 8192, 32767, 32768, 65535}) {
     const std::vector<uint16_t> words(8 * kPixels, value);
     std::vector<uint32_t> sums(kPixels);
     std::vector<uint64_t> squares(kPixels);
@@ -311,6 +311,23 @@ TEST_P(KernelTest, MomentsOfTheExtremesAreExact) {
                squares.data());
     EXPECT_EQ(sums, std::vector<uint32_t>(kPixels, 8U * value));
     EXPECT_EQ(squares, std::vector<uint64_t>(kPixels, uint64_t{8} * value * value));
+  }
+}
+
+// Few counts, and one place with many: wherever it lies, everything is taken once.
+TEST_P(KernelTest, MomentsOfFewCountsAreExact) {
+  constexpr size_t kPixels = 1500;
+  auto words = RandomIntegers<uint16_t>(8 * kPixels, 0, 8191, 23);
+  for (const size_t large : {size_t{8} * kPixels, size_t{0}, size_t{5}, size_t{700},
+                             size_t{3} * kPixels + 1023, size_t{7} * kPixels + 1499}) {
+    if (large < words.size()) words[large] = 65535;
+    const FramePixels<uint16_t> frames{words.data(), kPixels, 8, kPixels};
+    std::vector<uint32_t> sums(kPixels, 3), sums_expected(kPixels, 3);
+    std::vector<uint64_t> squares(kPixels, 5), squares_expected(kPixels, 5);
+    AddMoments(frames, sums.data(), squares.data());
+    scalar::AddMoments(frames, sums_expected.data(), squares_expected.data());
+    EXPECT_EQ(sums, sums_expected);
+    EXPECT_EQ(squares, squares_expected);
   }
 }
 
