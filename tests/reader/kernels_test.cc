@@ -245,7 +245,7 @@ TEST_P(KernelTest, ExtremesAreExact) {
 
 TEST_P(KernelTest, CountsAreExact) {
   for (const size_t pixels : {0, 1, 31, 64, 2047, 2048, 5000, 70001}) {
-    for (const int highest : {3, 15, 16, 17, 31, 32, 255, 1000, 1023, 1024, 5000}) {
+    for (const int highest : {3, 7, 8, 15, 16, 17, 31, 32, 63, 64, 255, 1000, 1023, 1024, 5000}) {
       const auto check = [&](const auto& data, size_t values) {
         std::vector<uint32_t> counts(values, 7), expected(values, 7);
         CountValues(data.data(), pixels, counts.data());
