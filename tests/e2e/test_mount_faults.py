@@ -1,6 +1,7 @@
 """penstock mount with a damaged cache, a full cache disk, and a store that is damaged, gone, stalled or
 changed: right bytes or an error."""
 
+import concurrent.futures
 import contextlib
 import errno
 import os
@@ -119,6 +120,36 @@ def test_store_that_vanishes_and_returns(penstock, store, places):
             away.rename(store)
         wait_for(lambda: mount.status()["store_presence"]["state"] == "there")
         assert_same_tree(store, point)
+
+
+def test_time_in_which_the_daemon_itself_is_stopped_is_not_the_stores(penstock, store, tmp_path):
+    """As on a machine that was suspended in the middle of a read."""
+    slow = Mount(penstock, store, tmp_path / "slow", tmp_path / "slow_cache", "--no-faces")
+    point, cache, patience = tmp_path / "mnt", tmp_path / "cache", 5
+    try:
+        slow.start()
+        lower = slow.pid()
+        with mounted(penstock, slow.point, point, cache, "--upstream-timeout", str(patience)) as mount:
+            expected = (store / BLOCK.format(0)).read_bytes()
+            upper = mount.pid()
+            with open(point / BLOCK.format(0), "rb", buffering=0) as file:
+                stop(lower)
+                with concurrent.futures.ThreadPoolExecutor(1) as pool:
+                    try:
+                        read = pool.submit(os.pread, file.fileno(), 100, EXTENT)
+                        time.sleep(0.3)  # so that it may ask the store; either way it has to succeed
+                        os.kill(upper, signal.SIGSTOP)
+                        time.sleep(patience + 2.5)
+                        os.kill(upper, signal.SIGCONT)
+                        time.sleep(0.5)  # in which it finds that the time has passed
+                    finally:
+                        for pid in (upper, lower):
+                            os.kill(pid, signal.SIGCONT)
+                    assert read.result(timeout=60) == expected[EXTENT:EXTENT + 100]
+            assert mount.counter("timeouts") == 0
+    finally:
+        slow.stop()
+        slow.clear()
 
 
 def test_store_that_stalls(penstock, store, tmp_path):
