@@ -183,6 +183,9 @@ HWY_INLINE void AddMomentsInPairs(const uint16_t* first, size_t stride, uint32_t
   }
 }
 
+// Of each frame, so far ahead that they have come by then, and not yet gone.
+inline constexpr size_t kPixelsAhead = 256;
+
 // The same where all pixels are below 8192, as counts mostly are: sums of eight frames fit 16 bits,
 // those of their squares 32. False, and nothing added, where one is not.
 template <size_t kFrames>
@@ -203,6 +206,8 @@ HWY_INLINE bool AddSmallMomentsInPairs(const uint16_t* first, size_t stride, uin
   for (size_t f = 0; f < kFrames; f += 2) {
     const auto a = hn::LoadU(d_pixel, first + f * stride);
     const auto b = hn::LoadU(d_pixel, first + (f + 1) * stride);
+    hwy::Prefetch(first + f * stride + kPixelsAhead);
+    hwy::Prefetch(first + (f + 1) * stride + kPixelsAhead);
     any = hn::Or(any, hn::Or(a, b));
     sum = hn::Add(sum, hn::Add(a, b));
     const hn::Vec<decltype(d_signed)> pairs[2] = {
