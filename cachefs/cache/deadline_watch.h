@@ -38,7 +38,7 @@ class DeadlineWatch {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::multimap<Clock::time_point, std::function<void()>> pending_;
-  Clock::time_point seen_;  // by the thread, last
+  Clock::time_point seen_ = Clock::now();  // by the thread, last
   bool stopping_ = false;
   std::thread thread_;
 };
