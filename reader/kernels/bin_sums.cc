@@ -1,8 +1,10 @@
 // Sums of pixels by bin, for eight frames at once: their pixels are transposed in registers, so
-// that one vector holds the same pixel of eight frames, and goes to its bin as a whole. Two tables
-// take turns, because neighbours often share a bin and would wait for each other's store.
+// that one vector holds the same pixel of eight frames, and goes to its bin as a whole. Tables take
+// turns, because neighbours often share a bin and would wait for each other's store: four where
+// they fit the L1 cache, otherwise two.
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <type_traits>
 
@@ -61,41 +63,51 @@ HWY_INLINE void AddAt(D d, hn::Vec<D> column, Narrow* at) {
   hn::StoreU(hn::Add(hn::LoadU(d, at), column), d, at);
 }
 
-// The pixels of each lane, the lowest first, to their bins; every other one to the other table.
-template <typename Pixel, class D, typename Narrow>
-HWY_INLINE void AddLanes(D d, hn::Vec<D> column, const uint32_t* bins, Narrow* one, Narrow* other) {
+// Where pixels go that follow one another.
+template <typename Narrow, size_t kTables>
+using Tables = std::array<Narrow*, kTables>;
+
+// The pixels of each lane, the lowest first, to their bins. `number`: of the first of them.
+template <typename Pixel, class D, typename Narrow, size_t kTables>
+HWY_INLINE void AddLanes(D d, hn::Vec<D> column, const uint32_t* bins, size_t number,
+                         const Tables<Narrow, kTables>& tables) {
   constexpr size_t kPacked = sizeof(Narrow) / sizeof(Pixel);
+  const auto add = [&](hn::Vec<D> pixels, size_t i) HWY_ATTR {
+    AddAt(d, pixels, tables[(number + i) % kTables] + bins[number + i] * kBinFrames);
+  };
   if constexpr (kPacked == 1) {
-    AddAt(d, column, one + bins[0] * kBinFrames);
+    add(column, 0);
   } else {
     constexpr int kBits = 8 * sizeof(Pixel);
     const auto low = hn::Set(d, (Narrow{1} << kBits) - 1);
-    AddAt(d, hn::And(column, low), one + bins[0] * kBinFrames);
+    add(hn::And(column, low), 0);
     if constexpr (kPacked == 4) {
-      AddAt(d, hn::And(hn::ShiftRight<kBits>(column), low), other + bins[1] * kBinFrames);
-      AddAt(d, hn::And(hn::ShiftRight<2 * kBits>(column), low), one + bins[2] * kBinFrames);
+      add(hn::And(hn::ShiftRight<kBits>(column), low), 1);
+      add(hn::And(hn::ShiftRight<2 * kBits>(column), low), 2);
     }
-    AddAt(d, hn::ShiftRight<32 - kBits>(column), other + bins[kPacked - 1] * kBinFrames);
+    add(hn::ShiftRight<32 - kBits>(column), kPacked - 1);
   }
 }
 
 constexpr size_t kAheadBytes = 512;
+constexpr size_t kBytesOfFourTables = size_t{24} << 10;
 
-template <typename Pixel, typename Narrow, typename Total>
+template <size_t kTables, typename Pixel, typename Narrow, typename Total>
 HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixels,
                                  const uint32_t* bins, const BinTable<Narrow>& table, Total* totals,
                                  size_t total_stride) {
   constexpr Tag<Narrow> d;
   constexpr size_t kLanes = hn::MaxLanes(d);
   static_assert(kLanes == 4 || kLanes == 8);
-  Narrow* const even = table.sums;
-  Narrow* const odd = table.sums + table.bins * kBinFrames;
-  std::fill_n(even, 2 * table.bins * kBinFrames, Narrow{0});
+  const size_t table_values = table.bins * kBinFrames;
+  std::fill_n(table.sums, kTables * table_values, Narrow{0});
   constexpr size_t kPacked = sizeof(Narrow) / sizeof(Pixel);
   size_t p = 0;
   for (; p + kLanes * kPacked <= pixels; p += kLanes * kPacked) {
     // With 4 lanes the frames come in two halves.
     for (size_t half = 0; half < kBinFrames; half += kLanes) {
+      Tables<Narrow, kTables> tables;
+      for (size_t t = 0; t < kTables; ++t) tables[t] = table.sums + t * table_values + half;
       hn::Vec<decltype(d)> row[kLanes];
       PENSTOCK_UNROLL
       for (size_t f = 0; f < kLanes; ++f) {
@@ -107,23 +119,23 @@ HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixel
       for (size_t f = 0; f < kLanes; f += 4) TransposeBlocks(d, row + f);
       PENSTOCK_UNROLL
       for (size_t j = 0; j < 4; ++j) {
-        Narrow* const one = (j % 2 == 0 ? even : odd) + half;
-        Narrow* const other = (j % 2 == 0 ? odd : even) + half;
-        const uint32_t* const at = bins + p + j * kPacked;
         if constexpr (kLanes == 4) {
-          AddLanes<Pixel>(d, row[j], at, one, other);
+          AddLanes<Pixel>(d, row[j], bins + p, j * kPacked, tables);
         } else {
-          AddLanes<Pixel>(d, hn::ConcatLowerLower(d, row[4 + j], row[j]), at, one, other);
-          AddLanes<Pixel>(d, hn::ConcatUpperUpper(d, row[4 + j], row[j]), at + 4 * kPacked, one,
-                          other);
+          AddLanes<Pixel>(d, hn::ConcatLowerLower(d, row[4 + j], row[j]), bins + p, j * kPacked,
+                          tables);
+          AddLanes<Pixel>(d, hn::ConcatUpperUpper(d, row[4 + j], row[j]), bins + p,
+                          (4 + j) * kPacked, tables);
         }
       }
     }
   }
   for (size_t bin = 0; bin < table.bins; ++bin) {
     for (size_t f = 0; f < kBinFrames; ++f) {
-      const size_t at = bin * kBinFrames + f;
-      totals[f * total_stride + bin] += static_cast<Total>(even[at]) + static_cast<Total>(odd[at]);
+      const Narrow* const at = table.sums + bin * kBinFrames + f;
+      Total total{0};
+      for (size_t t = 0; t < kTables; ++t) total += static_cast<Total>(at[t * table_values]);
+      totals[f * total_stride + bin] += total;
     }
   }
   scalar::AddToBins(FramePixels<Pixel>{first + p, stride, kBinFrames, pixels - p}, bins + p, totals,
@@ -135,10 +147,13 @@ void Bin(const FramePixels<Pixel>& frames, const uint32_t* bins, const BinTable<
          Total* totals, size_t total_stride) {
   // Emptying the table and adding it up has to pay.
   const bool worthwhile = frames.pixels >= table.bins;
+  const bool four = kBinTables * table.bins * kBinFrames * sizeof(Narrow) <= kBytesOfFourTables;
+  const auto bin_eight_frames = four ? BinEightFrames<kBinTables, Pixel, Narrow, Total>
+                                     : BinEightFrames<2, Pixel, Narrow, Total>;
   size_t f = 0;
   for (; worthwhile && f + kBinFrames <= frames.frames; f += kBinFrames) {
-    BinEightFrames(frames.first + f * frames.frame_stride, frames.frame_stride, frames.pixels, bins,
-                   table, totals + f * total_stride, total_stride);
+    bin_eight_frames(frames.first + f * frames.frame_stride, frames.frame_stride, frames.pixels,
+                     bins, table, totals + f * total_stride, total_stride);
   }
   scalar::AddToBins(FramePixels<Pixel>{frames.first + f * frames.frame_stride, frames.frame_stride,
                                        frames.frames - f, frames.pixels},

@@ -99,9 +99,10 @@ void CountBins(const float* pixels, size_t count, const UniformBins& bins, uint3
 
 // Room for the sums of kBinFrames frames, which the caller keeps from call to call.
 inline constexpr size_t kBinFrames = 8;
+inline constexpr size_t kBinTables = 4;  // at most
 template <typename Narrow>
 struct BinTable {
-  Narrow* sums = nullptr;  // 2 * bins * kBinFrames values, of no meaning between calls
+  Narrow* sums = nullptr;  // kBinTables * bins * kBinFrames values, of no meaning between
   size_t bins = 0;
 };
 // totals[f * total_stride + bins[p]] += pixel p of frame f. Every entry of `bins` is below

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "penstock/reader/operations.h"
+#include "reader/kernels/aligned_vector.h"
 #include "reader/kernels/kernels.h"
 #include "reader/kernels/scalar_kernels.h"
 #include "reader/operations/frame_runs.h"
@@ -67,15 +68,15 @@ class ExtremesOf final : public ExtremesState {
   double Maximum(size_t pixel) const override { return Value(maxima_, pixel); }
 
  private:
-  double Value(const std::vector<Pixel>& values, size_t pixel) const {
+  double Value(const kernels::AlignedVector<Pixel>& values, size_t pixel) const {
     if (frames == 0 || minima_[pixel] > maxima_[pixel]) {
       return std::numeric_limits<double>::quiet_NaN();
     }
     return static_cast<double>(values[pixel]);
   }
 
-  std::vector<Pixel> minima_;
-  std::vector<Pixel> maxima_;
+  kernels::AlignedVector<Pixel> minima_;
+  kernels::AlignedVector<Pixel> maxima_;
 };
 
 std::unique_ptr<ExtremesState> MakeExtremes(ElementType element_type, size_t pixels) {

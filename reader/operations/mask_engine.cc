@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "reader/kernels/aligned_vector.h"
 #include "reader/kernels/kernels.h"
 #include "reader/kernels/scalar_kernels.h"
 #include "reader/operations/region_engine.h"
@@ -97,7 +98,7 @@ class PackedEngine final : public MaskEngine {
 
   size_t mask_count_;
   size_t row_stride_;
-  std::vector<MaskValue> values_;  // [mask][pixel], rows row_stride_ apart
+  kernels::AlignedVector<MaskValue> values_;  // [mask][pixel], rows row_stride_ apart
   Kernel kernel_;
 };
 

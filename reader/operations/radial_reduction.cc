@@ -9,6 +9,7 @@
 
 #include "penstock/reader/radial.h"
 #include "reader/device/bin_form.h"
+#include "reader/kernels/aligned_vector.h"
 #include "reader/kernels/kernels.h"
 #include "reader/kernels/scalar_kernels.h"
 
@@ -72,7 +73,7 @@ template <typename Pixel, typename Narrow, typename Total>
 class FastSums final : public SumsOf<Total> {
  public:
   FastSums(size_t frames, size_t bins)
-      : SumsOf<Total>(frames, bins), narrow_(2 * bins * kernels::kBinFrames) {}
+      : SumsOf<Total>(frames, bins), narrow_(kernels::kBinTables * bins * kernels::kBinFrames) {}
 
   void Add(const Tile& tile, const uint32_t* bins, int64_t pixels, int64_t offset) override {
     kernels::AddToBins(this->template PixelsOf<Pixel>(tile, pixels, offset), bins,
@@ -81,7 +82,7 @@ class FastSums final : public SumsOf<Total> {
   }
 
  private:
-  std::vector<Narrow> narrow_;
+  kernels::AlignedVector<Narrow> narrow_;
 };
 
 template <typename Pixel, typename Total>

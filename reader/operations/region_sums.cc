@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "reader/kernels/aligned_vector.h"
 #include "reader/kernels/region_sums.h"
 
 namespace penstock {
@@ -96,7 +97,7 @@ class StepSums final : public RegionSums<Pixel> {
     const size_t first_step = plan_.first_step[first];
     const size_t last_step = plan_.first_step[last];
     // One per worker, reused.
-    thread_local std::vector<Vector> table;
+    thread_local kernels::AlignedVector<Vector> table;
     table.resize(std::max(table.size(), slots * kernels::kRegionFrames));
     std::vector<Sum> of_slots(frames * slots);
     const size_t skipped = first * kLanes<Pixel> - static_cast<size_t>(tile.first_pixel);
@@ -141,7 +142,7 @@ class StepSums final : public RegionSums<Pixel> {
 
   const MaskRegions& regions_;
   const RegionStepPlan plan_;
-  std::vector<Pixel> selections_;
+  kernels::AlignedVector<Pixel> selections_;
   std::vector<int> selected_;  // pixels of each
 };
 
@@ -174,8 +175,8 @@ class BinnedSums final : public RegionSums<Pixel> {
     const auto frames = static_cast<size_t>(tile.frame_count);
     const size_t slots = region_of_slot_.size();
     // One per worker, reused.
-    thread_local std::vector<Narrow> table;
-    table.resize(std::max(table.size(), 2 * slots * kernels::kBinFrames));
+    thread_local kernels::AlignedVector<Narrow> table;
+    table.resize(std::max(table.size(), kernels::kBinTables * slots * kernels::kBinFrames));
     std::vector<Sum> of_slots(frames * slots);
     kernels::AddToBins(
         kernels::FramePixels<Pixel>{tile.Frame<Pixel>(0), tile.frame_stride / sizeof(Pixel), frames,

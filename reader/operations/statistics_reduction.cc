@@ -9,6 +9,7 @@
 
 #include "penstock/reader/operations.h"
 #include "reader/device/pixel_form.h"
+#include "reader/kernels/aligned_vector.h"
 #include "reader/kernels/kernels.h"
 #include "reader/kernels/scalar_kernels.h"
 #include "reader/operations/frame_runs.h"
@@ -106,8 +107,8 @@ class ExactMoments final : public Moments {
   }
 
   int64_t frames_in_narrow_ = 0;
-  std::vector<uint32_t> sums_;
-  std::vector<Square> squares_;
+  kernels::AlignedVector<uint32_t> sums_;
+  kernels::AlignedVector<Square> squares_;
   std::vector<uint64_t> wide_sums_;
   std::vector<uint64_t> wide_squares_;
 };
@@ -198,9 +199,9 @@ class ShiftedMoments final : public Moments {
   }
 
   int64_t shift_group_ = -1;  // first frame of the tiles that the shift is taken from
-  std::vector<double> shift_;
-  std::vector<double> sums_;
-  std::vector<double> squares_;
+  kernels::AlignedVector<double> shift_;
+  kernels::AlignedVector<double> sums_;
+  kernels::AlignedVector<double> squares_;
 };
 
 std::unique_ptr<Moments> MakeMoments(ElementType element_type, size_t pixels) {

@@ -8,6 +8,7 @@
 
 #include "penstock/reader/operations.h"
 #include "reader/device/pixel_form.h"
+#include "reader/kernels/aligned_vector.h"
 #include "reader/kernels/kernels.h"
 #include "reader/kernels/scalar_kernels.h"
 #include "reader/operations/frame_runs.h"
@@ -74,7 +75,7 @@ class NarrowSums final : public SumState {
   }
 
   int64_t frames_in_narrow_ = 0;
-  std::vector<uint32_t> narrow_;
+  kernels::AlignedVector<uint32_t> narrow_;
   std::vector<uint64_t> wide_;
 };
 
@@ -118,7 +119,7 @@ class PlainSums final : public SumState {
   }
 
  private:
-  std::vector<Sum> sums_;
+  kernels::AlignedVector<Sum> sums_;
 };
 
 std::unique_ptr<SumState> MakeSumState(ElementType element_type, size_t pixels) {
