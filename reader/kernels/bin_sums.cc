@@ -71,14 +71,15 @@ using Tables = std::array<Narrow*, kTables>;
 template <typename Pixel, class D, typename Narrow, size_t kTables>
 HWY_INLINE void AddLanes(D d, hn::Vec<D> column, const uint32_t* bins, size_t number,
                          const Tables<Narrow, kTables>& tables) {
-  constexpr size_t kPacked = sizeof(Narrow) / sizeof(Pixel);
+  constexpr size_t kPixelBytes = sizeof(Pixel);
+  constexpr size_t kPacked = sizeof(Narrow) / kPixelBytes;
   const auto add = [&](hn::Vec<D> pixels, size_t i) HWY_ATTR {
     AddAt(d, pixels, tables[(number + i) % kTables] + bins[number + i] * kBinFrames);
   };
   if constexpr (kPacked == 1) {
     add(column, 0);
   } else {
-    constexpr int kBits = 8 * sizeof(Pixel);
+    constexpr int kBits = 8 * kPixelBytes;
     const auto low = hn::Set(d, (Narrow{1} << kBits) - 1);
     add(hn::And(column, low), 0);
     if constexpr (kPacked == 4) {
@@ -101,7 +102,8 @@ HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixel
   static_assert(kLanes == 4 || kLanes == 8);
   const size_t table_values = table.bins * kBinFrames;
   std::fill_n(table.sums, kTables * table_values, Narrow{0});
-  constexpr size_t kPacked = sizeof(Narrow) / sizeof(Pixel);
+  constexpr size_t kPixelBytes = sizeof(Pixel);
+  constexpr size_t kPacked = sizeof(Narrow) / kPixelBytes;
   size_t p = 0;
   for (; p + kLanes * kPacked <= pixels; p += kLanes * kPacked) {
     // With 4 lanes the frames come in two halves.
