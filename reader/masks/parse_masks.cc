@@ -101,7 +101,7 @@ Result<std::vector<AnyMask>> ParseLattice(std::string_view text, const Numbers& 
   }
   // Where disks overlap the pixel counts once.
   std::ranges::sort(all.pixels);
-  all.pixels.erase(std::ranges::unique(all.pixels).begin(), all.pixels.end());
+  all.pixels.erase(std::unique(all.pixels.begin(), all.pixels.end()), all.pixels.end());
   all.weights.assign(all.pixels.size(), 1);
   return std::vector<AnyMask>{std::move(all)};
 }

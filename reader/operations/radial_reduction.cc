@@ -46,11 +46,14 @@ class SumsOf : public RadialState {
 
   void Take(const FetchedTotals& fetched) override {
     std::ranges::copy(fetched.valid, valid.begin());
-    const auto& sums = std::get<std::span<const Total>>(fetched.values);
-    const size_t wanted = bins_ - 1;
-    for (size_t f = 0; f < fetched.valid.size(); ++f) {
-      std::copy_n(sums.begin() + static_cast<ptrdiff_t>(f * wanted), wanted,
-                  totals.begin() + static_cast<ptrdiff_t>(f * bins_));
+    // No device adds up complex numbers.
+    if constexpr (std::is_arithmetic_v<Total>) {
+      const auto& sums = std::get<std::span<const Total>>(fetched.values);
+      const size_t wanted = bins_ - 1;
+      for (size_t f = 0; f < fetched.valid.size(); ++f) {
+        std::copy_n(sums.begin() + static_cast<ptrdiff_t>(f * wanted), wanted,
+                    totals.begin() + static_cast<ptrdiff_t>(f * bins_));
+      }
     }
   }
 
