@@ -55,6 +55,11 @@ std::optional<PartitionTask> PartitionTasks::TakeAnother(PartitionReader& idle) 
   return TakeWith(std::move(states), idle, lock);
 }
 
+bool PartitionTasks::MayBegin() {
+  const std::lock_guard lock(mutex_);
+  return !failure_ && !late_ && !MustStop();
+}
+
 std::optional<PartitionTask> PartitionTasks::TakeWith(ReductionStates states, PartitionReader& idle,
                                                       std::unique_lock<std::mutex>& lock) {
   std::optional<size_t> next;

@@ -57,6 +57,8 @@ class PartitionTasks {
   std::optional<PartitionTask> Take(PartitionReader& idle);
   // For a worker that has one already, and reads ahead. Nothing where it would have to wait.
   std::optional<PartitionTask> TakeAnother(PartitionReader& idle);
+  // Whether one that was taken ahead may still be begun: no, once the pass ends or is late.
+  bool MayBegin();
 
   // What `frames` have read of it and the states hold is final.
   void Deliver(PartitionTask task, const PartitionReader& frames, int64_t extents_verified);

@@ -173,8 +173,7 @@ class Pass {
                   .device = std::move(device),
                   .next = std::nullopt};
     int64_t verified = 0;
-    while (auto task = worker.next ? std::exchange(worker.next, std::nullopt)
-                                   : tasks_.Take(worker.readers.current())) {
+    while (auto task = NextTask(worker)) {
       task->on_device = worker.device != nullptr;
       Status status = Process(worker, *task);
       if (worker.device && worker.device->failure()) {
@@ -188,6 +187,12 @@ class Pass {
       const int64_t before = std::exchange(verified, worker.readers.extents_verified());
       tasks_.Deliver(*std::move(task), worker.readers.current(), verified - before);
     }
+  }
+
+  std::optional<PartitionTask> NextTask(Worker& worker) {
+    if (!worker.next) return tasks_.Take(worker.readers.current());
+    if (!tasks_.MayBegin()) return std::nullopt;
+    return std::exchange(worker.next, std::nullopt);
   }
 
   Status Process(Worker& worker, const PartitionTask& task) {

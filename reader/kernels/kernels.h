@@ -102,7 +102,7 @@ inline constexpr size_t kBinFrames = 8;
 inline constexpr size_t kBinTables = 4;  // at most
 template <typename Narrow>
 struct BinTable {
-  Narrow* sums = nullptr;  // kBinTables * bins * kBinFrames values, of no meaning between
+  Narrow* sums = nullptr;  // kBinTables * bins * kBinFrames values, of no meaning between calls
   size_t bins = 0;
 };
 // totals[f * total_stride + bins[p]] += pixel p of frame f. Every entry of `bins` is below

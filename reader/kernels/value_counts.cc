@@ -39,6 +39,8 @@ inline constexpr size_t kLargestSpread = 1024;  // values; 16 KiB, half of the L
 // Values that are counted as bits of bytes: as they come, and among those that were put aside.
 inline constexpr unsigned kSlices = 2;
 inline constexpr unsigned kSlicesAside = 8;
+// Vectors of bytes: preparing has to pay, too. A chosen region comes in short runs.
+inline constexpr size_t kFewestVectors = 8;
 
 // As many pixels as a vector of bytes has, those below 256 as bytes, in any order.
 HWY_INLINE hn::Vec<hn::ScalableTag<uint8_t> > LoadBytes(const uint8_t* pixels, uint8_t base) {
@@ -169,6 +171,7 @@ HWY_INLINE void CountAll(const Pixel* pixels, size_t count, uint32_t* counts) {
   using Counts = ByteCounts<kSlices>;
   const hn::ScalableTag<uint8_t> d;
   const size_t lanes = hn::Lanes(d);
+  if (count < kFewestVectors * lanes) return scalar::CountValues(pixels, count, counts);
   Counts few;
   PutAside<Pixel> many(counts);
   HWY_ALIGN uint8_t bytes[Counts::kVectors * hn::MaxLanes(d)];

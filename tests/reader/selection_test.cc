@@ -10,6 +10,7 @@
 #include <fstream>
 #include <set>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -236,6 +237,57 @@ TEST_F(SelectionTest, ADeadlineLeavesWhatIsDone) {
   ASSERT_TRUE(none.ok());
   EXPECT_EQ(none->partitions, 0);
   EXPECT_FALSE(none->complete);
+}
+
+// A single worker has taken the third partition by then, and reads it.
+TEST_F(SelectionTest, AfterItsDeadlineAPassBeginsNothing) {
+  Write(ElementType::kUint16);
+  ReadOptions read;
+  read.backend = Backend::kDirect;
+  auto reader = Reader::Open(directory_, read);
+  ASSERT_TRUE(reader.ok()) << reader.error().ToString();
+  SumReduction sum;
+  Reduction* const reductions[] = {&sum};
+  PassOptions options = Options();
+  options.threads = 1;
+  options.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+  options.on_partition = [&](const PassProgress& progress) {
+    if (progress.partitions_done == 2) std::this_thread::sleep_until(*options.deadline);
+  };
+  const auto summary = reader->Run(reductions, options);
+  ASSERT_TRUE(summary.ok()) << summary.error().ToString();
+  EXPECT_LE(summary->partitions, 2);
+  EXPECT_FALSE(summary->complete);
+}
+
+// While it works on the last of one block, the next one is open as well.
+TEST_F(SelectionTest, ASingleWorkerReadsAhead) {
+  Write(ElementType::kUint16);
+  ReadOptions read;
+  read.backend = Backend::kDirect;
+  read.verify = false;
+  auto reader = Reader::Open(directory_, read);
+  ASSERT_TRUE(reader.ok()) << reader.error().ToString();
+  SumReduction sum;
+  Reduction* const reductions[] = {&sum};
+  PassOptions options = Options();
+  options.partition_bytes = options_.block_bytes;
+  options.threads = 1;
+  std::vector<size_t> blocks_open;
+  options.on_partition = [&](const PassProgress& /*progress*/) {
+    std::set<std::string> open;
+    std::error_code gone;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+      const std::string path = std::filesystem::read_symlink(entry.path(), gone).string();
+      if (!gone && path.starts_with(directory_.string())) open.insert(path);
+    }
+    blocks_open.push_back(open.size());
+  };
+  const auto summary = reader->Run(reductions, options);
+  ASSERT_TRUE(summary.ok()) << summary.error().ToString();
+  if (summary->partitions_direct == 0) GTEST_SKIP() << "no direct reads here: " << directory_;
+  ASSERT_EQ(summary->partitions, 5);
+  EXPECT_THAT(blocks_open, ElementsAre(2, 2, 2, 2, 2));  // at the end, the one before
 }
 
 TEST_F(SelectionTest, MarkedPixelsAreLeftOut) {

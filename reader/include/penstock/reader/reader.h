@@ -43,8 +43,9 @@ struct ReadOptions {
   size_t request_bytes = size_t{1} << 20;  // of one direct read
   int queue_depth = 0;                     // direct reads under way per worker; 0: 4, and up
                                            // to 16 where that brings more
-  // Of one buffer at most; at least one frame. A worker has two sets of as many as the reads under
-  // way need, at least three: 10 MiB for frames of up to 128 KiB.
+  // Of one buffer at most; at least one frame. A worker has as many as the reads under way need, at
+  // least three (5 MiB for frames of up to 128 KiB), and as many again where it reads ahead of what
+  // it works on.
   size_t buffer_bytes = size_t{4} << 20;
   bool use_leases = true;
   // Blocks that are in the page cache stay mapped as long as the Reader lives, so that passes after
