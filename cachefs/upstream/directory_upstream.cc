@@ -196,23 +196,39 @@ class DirectoryUpstream final : public SimpleUpstream {
         .Advice("check whether it is mounted");
   }
 
+  // A directory below `root` to which no link leads. Invalid with errno set.
+  static FileDescriptor OpenBeneath(int root, const std::string& path) {
+    open_how how{};
+    how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+    FileDescriptor opened(
+        static_cast<int>(syscall(SYS_openat2, root, path.c_str(), &how, sizeof how)));
+    // Some containers, and systemd's RestrictSUIDSGID, do without that call.
+    if (opened.valid() || errno != ENOSYS) return opened;
+    for (const auto& name : std::filesystem::path(path)) {
+      if (name == ".." || name.is_absolute()) {
+        errno = EXDEV;
+        return {};
+      }
+      const int from = opened.valid() ? opened.get() : root;
+      opened =
+          FileDescriptor(openat(from, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      if (!opened.valid()) return opened;
+    }
+    return opened;
+  }
+
   Result<FileDescriptor> OpenAt(const std::string& path, int flags) const {
     const int root_fd = open(root_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root_fd < 0) return Unreachable();
     const FileDescriptor root(root_fd);
-    open_how how{};
-    how.flags = static_cast<uint64_t>(flags) | O_CLOEXEC;
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-    // RESOLVE_NO_SYMLINKS also refuses a link in the last place, which O_PATH | O_NOFOLLOW is to
-    // open as itself: the parent is resolved strictly and the last name without following.
+    // A link in the last place is to be opened as itself (O_PATH | O_NOFOLLOW): the parent is
+    // resolved strictly and the last name without following.
     const size_t slash = path.rfind('/');
     const std::string parent = slash == std::string::npos ? "." : path.substr(0, slash);
     const std::string name =
         path.empty() ? "." : (slash == std::string::npos ? path : path.substr(slash + 1));
-    open_how parent_how = how;
-    parent_how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-    const FileDescriptor parent_fd(static_cast<int>(
-        syscall(SYS_openat2, root.get(), parent.c_str(), &parent_how, sizeof how)));
+    const FileDescriptor parent_fd = OpenBeneath(root.get(), parent);
     if (!parent_fd.valid()) return OpenFailure(path);
     const int fd = openat(parent_fd.get(), name.c_str(), flags | O_CLOEXEC);
     if (fd < 0) return OpenFailure(path);

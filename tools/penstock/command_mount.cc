@@ -2,13 +2,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
 #include <spdlog/sinks/dist_sink.h>
 #include <spdlog/sinks/ringbuffer_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -28,6 +26,7 @@
 #include "tools/penstock/mount_service.h"
 #include "tools/penstock/process_end.h"
 #include "tools/penstock/quantities.h"
+#include "tools/penstock/start_daemon.h"
 
 namespace penstock::tools {
 
@@ -163,17 +162,23 @@ int ServeMount(const cachefs::MountOptions& options, const MountArguments& argum
       if (logs_to_file) MoveLogToFile(log, log_file);
       spdlog::info("penstock {} shows {} on {} (process {})", PENSTOCK_VERSION,
                    cachefs::WithoutSecrets(options.store), options.mountpoint.string(), getpid());
+      // Not before: where the place is an automount, the kernel lets the process group that systemd
+      // started for it through, and makes all others wait for what this process is about to do.
+      setsid();
       if (logs_to_file) DetachFromTerminal();
       if (chdir("/") != 0) spdlog::warn("cannot leave the working directory");
-      if (write(arguments.ready_fd, "r", 1) != 1) spdlog::warn("nobody waits for the mount");
-      close(arguments.ready_fd);
+      if (!TellReady(arguments.ready_fd)) spdlog::warn("nobody waits for the mount");
     }
     is_up = true;
     service.Begin(handle);
   };
-  if (in_background) setsid();
-  const auto stuck = [&](const Status& status) {
+  const auto end = [&](const Status& status) {
     const int exit_status = status.ok() ? kExitDone : ReportError(status.error());
+    if (in_background && !is_up) TellFailed(arguments.ready_fd, exit_status);
+    return exit_status;
+  };
+  const auto stuck = [&](const Status& status) {
+    const int exit_status = end(status);
     log.sinks->set_sinks({});  // waits for the last lines; who is stuck may still log
     _exit(exit_status);
   };
@@ -183,49 +188,17 @@ int ServeMount(const cachefs::MountOptions& options, const MountArguments& argum
                          .ending = [&](cachefs::MountEnding ending) { service.End(ending); },
                          .successor = MountService::NameSuccessor,
                          .stuck = stuck});
-  if (!served.ok()) return ReportError(served.error());
-  return kExitDone;
+  return end(served);
 }
 
-// Runs the same command again as a process of its own and returns when its mount is up. (A fork
-// without exec would lose the threads that this process has already started.)
-int StartDaemon(const MountArguments& mount, const CommandContext& context) {
-  int ends[2];
-  if (pipe(ends) != 0) return ReportError(Error::FromErrno(errno, "cannot make a pipe"));
-  fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+std::vector<std::string> DaemonCommand(const MountArguments& mount, const CommandContext& context) {
   std::vector<std::string> command = context.command_line;
-  command.insert(command.end(), {"--foreground", "--ready-fd", std::to_string(ends[1])});
   // The daemon leaves it; the one that replaces it may want it.
   std::error_code failure;
   if (mount.directory.empty()) {
     command.insert(command.end(), {"--directory", std::filesystem::current_path(failure).string()});
   }
-  std::vector<char*> arguments;
-  arguments.reserve(command.size() + 1);
-  for (std::string& argument : command) arguments.push_back(argument.data());
-  arguments.push_back(nullptr);
-
-  const pid_t child = fork();
-  if (child < 0) return ReportError(Error::FromErrno(errno, "cannot start the daemon"));
-  if (child == 0) {
-    execv("/proc/self/exe", arguments.data());
-    _exit(127);
-  }
-  close(ends[1]);
-  while (true) {
-    pollfd event{.fd = ends[0], .events = POLLIN, .revents = 0};
-    const int happened = poll(&event, 1, 100);
-    if (happened < 0 && errno != EINTR) break;
-    if (happened > 0) {
-      char ready = 0;
-      if (read(ends[0], &ready, 1) == 1) return kExitDone;
-      break;  // the daemon has ended; it has said why
-    }
-    if (context.stop.stop_requested()) kill(child, SIGTERM);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : kExitFailed;
+  return command;
 }
 
 Status CheckComplete(const MountArguments& arguments) {
@@ -259,7 +232,7 @@ int Mount(MountArguments& arguments, CLI::App& command, const CommandContext& co
   const auto options = MakeOptions(arguments);
   if (!options.ok()) return ReportError(options.error());
   if (arguments.foreground) return ServeMount(*options, arguments, context);
-  return StartDaemon(arguments, context);
+  return StartDaemon(DaemonCommand(arguments, context), context);
 }
 
 int Unmount(const std::string& mountpoint, unsigned timeout_seconds) {
