@@ -17,6 +17,8 @@ namespace {
 
 constexpr std::chrono::seconds kBelieved{1};
 constexpr uint64_t kLargestSidecar = uint64_t{64} << 20;
+// Of a dataset that is replaced while it is read.
+constexpr int kMostTries = 16;
 // 4 MiB of data need 8 bytes of checksum: enough for 32 TiB.
 constexpr uint64_t kLargestChecksums = uint64_t{64} << 20;
 constexpr char kChecksumArray[] = "data.zarr/extent_checksum";
@@ -24,6 +26,10 @@ constexpr char kBlockMarker[] = "data.zarr/real/c/";
 
 std::string Join(const std::string& directory, const std::string& name) {
   return directory.empty() ? name : directory + "/" + name;
+}
+
+Error BeingReplaced(const std::string& dataset) {
+  return Error::Busy("the dataset is being replaced").In(dataset).Advice("try again");
 }
 
 // Removes a directory when the scope ends.
@@ -75,9 +81,9 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Get(const std::strin
     return slot->view;
   }
 
-  const auto status = upstream_->Stat(Join(path, "nexus.json"));
-  if (!status.ok()) {
-    if (status.error().kind() == ErrorKind::kNotFound) {
+  auto current = LoadWhereChanged(path, slot->view);
+  if (!current.ok()) {
+    if (current.error().kind() == ErrorKind::kNotFound) {
       slot->view = nullptr;
       const std::lock_guard registry_lock(mutex_);
       if (const auto found = slots_.find(path); found != slots_.end() && found->second == slot) {
@@ -85,19 +91,35 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Get(const std::strin
       }
       slot->removed = true;
     }
-    return status.error();
+    return current;
   }
-  const FileIdentity identity = IdentityOf(*status);
-  if (!slot->view || !(slot->view->sidecar == identity)) {
-    PENSTOCK_ASSIGN_OR_RETURN(std::shared_ptr<const DatasetView> view, Load(path, identity));
-    const std::shared_ptr<const DatasetView> previous = std::exchange(slot->view, view);
-    if (previous && !previous->blocks.empty() && previous->generation != view->generation) {
-      spdlog::info("{}: the dataset was written anew; its replicas are replaced", path);
-      if (on_replaced_) on_replaced_(*previous);
-    }
+  const std::shared_ptr<const DatasetView> previous = std::exchange(slot->view, *current);
+  if (previous && !previous->blocks.empty() && previous->generation != slot->view->generation) {
+    spdlog::info("{}: the dataset was written anew; its replicas are replaced", path);
+    if (on_replaced_) on_replaced_(*previous);
   }
   slot->checked = std::chrono::steady_clock::now();
   return slot->view;
+}
+
+Result<std::shared_ptr<const DatasetView>> DatasetRegistry::LoadWhereChanged(
+    const std::string& path, const std::shared_ptr<const DatasetView>& known) {
+  std::optional<FileIdentity> tried;
+  Result<std::shared_ptr<const DatasetView>> view = known;
+  for (int tries = 0; tries < kMostTries; ++tries) {
+    PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, upstream_->Stat(Join(path, "nexus.json")));
+    const FileIdentity identity = IdentityOf(status);
+    if (known && known->sidecar == identity) return known;
+    // Of a dataset that is replaced while it is read, anything may be found to be wrong.
+    if (tried && *tried == identity) {
+      // "Not found" would mean that this is no dataset.
+      return view.error().kind() == ErrorKind::kNotFound ? BeingReplaced(path) : view.error();
+    }
+    tried = identity;
+    view = Load(path, identity);
+    if (view.ok()) return view;
+  }
+  return BeingReplaced(path);
 }
 
 std::shared_ptr<const DatasetView> DatasetRegistry::Peek(const std::string& path) const {
@@ -165,7 +187,7 @@ Result<std::shared_ptr<const DatasetView>> DatasetRegistry::Load(const std::stri
   // Replaced while it was being read: what was read may be of two generations.
   PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, upstream_->Stat(sidecar_path));
   if (!(IdentityOf(status) == sidecar)) {
-    return Error::Busy("the dataset is being replaced").In(path).Advice("try again");
+    return BeingReplaced(path);
   }
 
   auto view = std::make_shared<DatasetView>();

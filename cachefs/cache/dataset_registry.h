@@ -74,6 +74,10 @@ class DatasetRegistry {
   };
 
   std::shared_ptr<Slot> SlotOf(const std::string& path);
+  // `known`, where that is what the store has; may be null. kNotFound where there is no nexus.json,
+  // kBusy where it is replaced again and again.
+  Result<std::shared_ptr<const DatasetView>> LoadWhereChanged(
+      const std::string& path, const std::shared_ptr<const DatasetView>& known);
   Result<std::shared_ptr<const DatasetView>> Load(const std::string& path,
                                                   const FileIdentity& sidecar);
   // Of every block the hashes of its extents; never kNotFound.

@@ -71,6 +71,7 @@ Daemon::Daemon(const MountOptions& options, std::shared_ptr<WatchedUpstream> wat
       metadata_workers_(kMetadataThreads),
       operations_({.upstream = upstream_,
                    .watched = watched_.get(),
+                   .store_keeps_open_files = !IsStoreAddress(options.store),
                    .registry = &registry_,
                    .cache = &cache_,
                    .read_ahead = &read_ahead_,

@@ -14,17 +14,16 @@ namespace penstock::cachefs {
 
 namespace {
 
-// What the kernel was told of a file so long ago is doubted when the file has changed since. (Of a
-// file that is written to all the time it would always be too late.)
-constexpr std::chrono::milliseconds kFresh{50};
+bool IsFileOf(const Node& node, const struct stat& status) {
+  return node.device == status.st_dev && node.inode == status.st_ino;
+}
 
 // Whether the kernel holds a name for another file than the one that has it now, or an old size, by
-// which it would cut the file off. ESTALE makes it look the name up again.
+// which it would cut the file off.
 bool IsOutdated(Node& node, const struct stat& status) {
-  if (node.device != status.st_dev || node.inode != status.st_ino) return true;
+  if (!IsFileOf(node, status)) return true;
   const std::lock_guard lock(node.mutex);
-  return !(IdentityOf(node.shown) == IdentityOf(status)) &&
-         std::chrono::steady_clock::now() - node.shown_at > kFresh;
+  return !(IdentityOf(node.shown) == IdentityOf(status));
 }
 
 // The path is gone or stands for another state of the file.
@@ -69,16 +68,36 @@ void Operations::Open(fuse_req_t request, fuse_ino_t id, fuse_file_info* info) {
   } else if (!node->block) {
     OpenPlain(request, node, info);
   } else if (node->block->is_block()) {
-    OpenCached(request, node, info, nullptr);
+    OpenBlock(request, node, info);
   } else {
     OpenSettled(request, node, info);
   }
 }
 
+std::optional<HeldOpen> Operations::TakeHeld(pid_t thread, const Node& node) {
+  auto held = held_opens_.Take(thread, node.path);
+  if (!held) return held;
+  const bool fits = node.face    ? held->face && held->face->face().id == node.face->id
+                    : node.block ? held->file && IdentityOf(held->status) == node.block->identity
+                                 : held->file && IsFileOf(node, held->status);
+  return fits ? std::move(held) : std::nullopt;
+}
+
+void Operations::SendBack(fuse_req_t request, pid_t thread, const Node& node) {
+  DoubtListing(node.path);
+  held_opens_.SentBack(thread, node.path);
+  fuse_reply_err(request, ESTALE);
+}
+
 void Operations::OpenSettled(fuse_req_t request, const std::shared_ptr<Node>& node,
                              fuse_file_info* info) {
+  const pid_t thread = fuse_req_ctx(request)->pid;
+  if (auto held = TakeHeld(thread, *node)) {
+    OpenCached(request, node, info, std::move(held->file));
+    return;
+  }
   WithStore(*services_.metadata_workers, request,
-            [this, node, reply = *info](const Pending& pending) mutable {
+            [this, node, thread, reply = *info](const Pending& pending) mutable {
               std::shared_ptr<UpstreamFile> file;
               auto status = services_.upstream->Stat(node->path);
               // What has not been fetched yet is read from this descriptor should the file lose
@@ -93,8 +112,7 @@ void Operations::OpenSettled(fuse_req_t request, const std::shared_ptr<Node>& no
               if (!status.ok()) {
                 fuse_reply_err(claimed, ErrnoOf(status.error(), node->path));
               } else if (!(IdentityOf(*status) == node->block->identity)) {
-                DoubtListing(node->path);
-                fuse_reply_err(claimed, ESTALE);  // the kernel looks the name up again
+                SendBack(claimed, thread, *node);
               } else {
                 OpenCached(claimed, node, &reply, std::move(file));
               }
@@ -103,20 +121,23 @@ void Operations::OpenSettled(fuse_req_t request, const std::shared_ptr<Node>& no
 
 void Operations::OpenPlain(fuse_req_t request, const std::shared_ptr<Node>& node,
                            fuse_file_info* info) {
+  const pid_t thread = fuse_req_ctx(request)->pid;
   WithStore(*services_.metadata_workers, request,
-            [this, node, reply = *info](const Pending& pending) mutable {
+            [this, node, thread, reply = *info](const Pending& pending) mutable {
               auto handle = std::make_shared<OpenFileHandle>(node);
-              auto file = services_.upstream->Open(node->path);
-              Result<struct stat> status = file.ok() ? (*file)->Stat() : file.error();
+              auto held = TakeHeld(thread, *node);
+              auto file = held ? std::move(held->file) : services_.upstream->Open(node->path);
+              Result<struct stat> status = held        ? held->status
+                                           : file.ok() ? (*file)->Stat()
+                                                       : file.error();
               const fuse_req_t claimed = pending->Claim();
               if (claimed == nullptr) return;
               if (!status.ok()) {
                 fuse_reply_err(claimed, ErrnoOf(status.error(), node->path));
                 return;
               }
-              if (IsOutdated(*node, *status)) {
-                DoubtListing(node->path);
-                fuse_reply_err(claimed, ESTALE);
+              if (!held && IsOutdated(*node, *status)) {
+                SendBack(claimed, thread, *node);
                 return;
               }
               WasOpened(*node);
@@ -245,9 +266,21 @@ void Operations::Read(fuse_req_t request, size_t size, off_t offset, fuse_file_i
     ReadPlain(request, handle, size, offset);
     return;
   }
+  if (IsWrittenAnew(*handle)) {
+    ReadAsOpened(request, handle, size, offset);
+    return;
+  }
   const ReplicaPin pin = services_.cache->Pin(handle->node->block);
   if (handle->node->block->is_block()) {
-    services_.cache->Read(pin, static_cast<uint64_t>(offset), size, reply);
+    services_.cache->Read(pin, static_cast<uint64_t>(offset), size,
+                          [this, request, handle, size, offset,
+                           reply](const Result<std::span<const std::byte>>& bytes) {
+                            if (!bytes.ok() && MayBeWrittenAnew(*handle, bytes.error())) {
+                              ReadAsOpened(request, handle, size, offset);
+                            } else {
+                              reply(bytes);
+                            }
+                          });
     return;
   }
   if (static_cast<uint64_t>(offset) >= handle->node->block->file_bytes) {

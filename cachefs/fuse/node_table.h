@@ -51,7 +51,6 @@ struct Node {
   // its end since is for those who have it open (growing_files.cc). Never taken back.
   bool grown = false;
   struct stat shown {};  // what the kernel was told last, of a file that is not a dataset's block
-  std::chrono::steady_clock::time_point shown_at;
 
  private:
   friend class NodeTable;

@@ -41,7 +41,6 @@ struct stat Shown(struct stat status, Node& node) {
     return node.shown;
   }
   node.shown = status;
-  node.shown_at = std::chrono::steady_clock::now();
   return status;
 }
 
@@ -157,10 +156,11 @@ void Operations::Lookup(fuse_req_t request, fuse_ino_t parent, const char* name)
     return;
   }
   const std::string path = Join(directory->path, name);
-  const auto ask = [this, path, directory, name = std::string(name)](const Pending& pending) {
-    if (LookupFace(pending, directory->path, name)) return;
-    const auto listed = FromListing(path);
-    const auto status = listed ? Result<struct stat>(*listed) : services_.upstream->Stat(path);
+  const pid_t thread = fuse_req_ctx(request)->pid;
+  const auto ask = [this, thread, path, directory,
+                    name = std::string(name)](const Pending& pending) {
+    if (LookupFace(pending, thread, directory->path, name)) return;
+    const auto status = StatusFor(thread, path);
     const auto block = status.ok() ? SourceAt(path, *status) : status.error();
     const fuse_req_t claimed = pending->Claim();
     if (claimed == nullptr) return;
@@ -179,6 +179,17 @@ void Operations::Lookup(fuse_req_t request, fuse_ino_t parent, const char* name)
   } else {
     AskStore(request, ask);
   }
+}
+
+Result<struct stat> Operations::StatusFor(pid_t thread, const std::string& path) {
+  const bool awaited = held_opens_.IsAwaited(thread, path);
+  if (const auto listed = awaited ? std::nullopt : FromListing(path)) return *listed;
+  PENSTOCK_ASSIGN_OR_RETURN(const struct stat named, services_.upstream->Stat(path));
+  if (!awaited || !S_ISREG(named.st_mode)) return named;
+  PENSTOCK_ASSIGN_OR_RETURN(auto file, services_.upstream->Open(path));
+  PENSTOCK_ASSIGN_OR_RETURN(const struct stat status, file->Stat());
+  held_opens_.Hold(thread, path, {.file = std::move(file), .status = status, .face = nullptr});
+  return status;
 }
 
 void Operations::Forget(fuse_ino_t id, uint64_t lookups) { nodes_.Forget(id, lookups); }

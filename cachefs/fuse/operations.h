@@ -26,6 +26,7 @@
 #include "cachefs/faces/face_header.h"
 #include "cachefs/faces/open_face.h"
 #include "cachefs/fuse/believed_names.h"
+#include "cachefs/fuse/held_opens.h"
 #include "cachefs/fuse/kernel_channel.h"
 #include "cachefs/fuse/node_table.h"
 #include "cachefs/fuse/pending_request.h"
@@ -41,6 +42,7 @@ namespace penstock::cachefs {
 struct OperationsServices {
   std::shared_ptr<Upstream> upstream;
   const WatchedUpstream* watched = nullptr;  // what is below it
+  bool store_keeps_open_files = false;       // a file that is open is there after it was replaced
   DatasetRegistry* registry = nullptr;
   BlockCache* cache = nullptr;
   ReadAhead* read_ahead = nullptr;
@@ -112,10 +114,13 @@ class Operations {
 
     const std::shared_ptr<Node> node;
     ReplicaPin pin;  // held by passthrough opens only
-    // Of a file that is not a block; opened anew where the store has been away. Null where the
-    // cache had all of it when it was opened.
+    // As it was opened in the store; of a file that is not a block opened anew where the store has
+    // been away. Null where the cache had all of it when it was opened.
     std::mutex mutex;
     std::shared_ptr<UpstreamFile> file;
+    // Of a block (replaced_blocks.cc): its name stands for another one; what was read of it last.
+    bool written_anew = false;
+    std::pair<int64_t, std::shared_ptr<const std::vector<std::byte>>> extent_as_opened;
     std::unique_ptr<OpenFace> face;
     bool passthrough = false;
   };
@@ -142,6 +147,8 @@ class Operations {
   // What the cache knows a path as; null for what it does not keep.
   Result<std::shared_ptr<const BlockSource>> SourceAt(const std::string& path,
                                                       const struct stat& status) const;
+  // For a lookup. Where it is that of an open that was sent back, what it finds is held for that.
+  Result<struct stat> StatusFor(pid_t thread, const std::string& path);
   // The node of the path with one more lookup counted, as the kernel is told of it.
   fuse_entry_param Enter(const std::string& path, const struct stat& status,
                          const std::shared_ptr<const BlockSource>& block);
@@ -175,13 +182,31 @@ class Operations {
                     const std::vector<DirectoryEntry>& entries, size_t from, size_t size);
   // A file in the state of the node, if it is still in that state.
   void OpenSettled(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
-  // `file`: of an ordinary file, for what the cache cannot fetch; may be null.
+  // What the lookup before this open held for it, if that is what the node stands for.
+  std::optional<HeldOpen> TakeHeld(pid_t thread, const Node& node);
+  // The kernel looks the name up again.
+  void SendBack(fuse_req_t request, pid_t thread, const Node& node);
+  // replaced_blocks.cc
+  void OpenBlock(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
+  // Whether a block that is open is known to be another one in the store by now, and to be read as
+  // it was opened. Whether that is to be tried after the cache could not read it.
+  static bool IsWrittenAnew(OpenFileHandle& handle);
+  static bool MayBeWrittenAnew(OpenFileHandle& handle, const Error& error);
+  void ReadAsOpened(fuse_req_t request, const std::shared_ptr<OpenFileHandle>& handle, size_t size,
+                    off_t offset);
+  // Verified.
+  Result<std::shared_ptr<const std::vector<std::byte>>> ExtentAsOpened(OpenFileHandle& handle,
+                                                                       int64_t extent);
+  // `file`: in the store, for what the cache cannot fetch; may be null.
   void OpenCached(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info,
                   std::shared_ptr<UpstreamFile> file);
   // Makes the open pass through where the node and the kernel allow it; node->mutex is held.
   int32_t TryPassthrough(fuse_req_t request, Node& node, const ReplicaPin& pin);
   // face_operations.cc. False: the name is no face, and the request is still to be answered.
-  bool LookupFace(const Pending& pending, const std::string& directory, const std::string& name);
+  bool LookupFace(const Pending& pending, pid_t thread, const std::string& directory,
+                  const std::string& name);
+  // system_errno() is ESTALE where the dataset is another one now, kNotFound where it is gone.
+  Result<std::unique_ptr<OpenFace>> MakeOpenFace(const std::shared_ptr<const Face>& face);
   void GetFaceAttributes(fuse_req_t request, const std::shared_ptr<Node>& node);
   void OpenFaceFile(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
   // growing_files.cc. Whether an ordinary file that is open is to be shown as it is `now`, and no
@@ -210,6 +235,7 @@ class Operations {
   std::atomic<int> asking_ = 0;  // threads that took a request and ask the store themselves
   NodeTable nodes_;
   BelievedNames believed_;
+  HeldOpens held_opens_;
   mutable std::mutex handles_mutex_;
   uint64_t next_handle_ = 1;
   std::unordered_map<uint64_t, std::shared_ptr<OpenFileHandle>> files_;

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <thread>
 
 #include "penstock/dataset/checksum.h"
@@ -100,6 +101,61 @@ TEST_F(DatasetRegistryTest, DatasetWrittenAnewHasAnotherGeneration) {
   EXPECT_NE((*after)->generation, (*before)->generation);
   EXPECT_EQ(replaced, (*before)->generation);
   EXPECT_NE((*after)->blocks[0]->id, (*before)->blocks[0]->id);
+}
+
+// A store in which something happens whenever the checksums of a dataset are read.
+class BusyStore final : public SimpleUpstream {
+ public:
+  BusyStore(std::shared_ptr<Upstream> store, std::function<void()> happens)
+      : store_(std::move(store)), happens_(std::move(happens)) {}
+
+  Result<struct stat> Stat(const std::string& path) override { return store_->Stat(path); }
+  Result<std::vector<DirectoryEntry>> List(const std::string& path) override {
+    if (path.ends_with("extent_checksum")) happens_();
+    return store_->List(path);
+  }
+  Result<std::string> ReadLink(const std::string& path) override { return store_->ReadLink(path); }
+  Result<size_t> Read(const std::string& path, uint64_t offset,
+                      std::span<std::byte> destination) override {
+    return store_->Read(path, offset, destination);
+  }
+  Result<std::shared_ptr<UpstreamFile>> Open(const std::string& path) override {
+    return store_->Open(path);
+  }
+  Result<size_t> ReadUnchanged(const std::string& path, const FileIdentity& identity,
+                               uint64_t offset, std::span<std::byte> destination) override {
+    return store_->ReadUnchanged(path, identity, offset, destination);
+  }
+  Result<UpstreamSpace> Space() override { return store_->Space(); }
+  std::string Name() const override { return store_->Name(); }
+
+ private:
+  const std::shared_ptr<Upstream> store_;
+  const std::function<void()> happens_;
+};
+
+TEST_F(DatasetRegistryTest, DatasetThatIsReplacedWhileItIsReadIsReadAnew) {
+  Write("scan", 5000);
+  Write("next", 9000);
+  int replaced = 0;
+  int times = 1;
+  const auto replace = [&] {
+    if (replaced++ >= times) return;
+    std::filesystem::rename(root_ / "store/scan", root_ / "store/old");
+    std::filesystem::rename(root_ / "store/next", root_ / "store/scan");
+    std::filesystem::rename(root_ / "store/old", root_ / "store/next");
+  };
+  registry_.emplace(std::make_shared<BusyStore>(MakeDirectoryUpstream(root_ / "store"), replace),
+                    root_ / "sidecars");
+  const auto view = registry_->Get("scan");
+  ASSERT_TRUE(view.ok()) << view.error().ToString();
+  EXPECT_EQ((*view)->blocks.size(), 2U);  // 4 rows in a block
+  // Not for ever: who waits gets an error that says why.
+  replaced = 0;
+  times = 1 << 30;
+  const auto never = registry_->Get("next", true);
+  ASSERT_FALSE(never.ok());
+  EXPECT_EQ(never.error().kind(), ErrorKind::kBusy);
 }
 
 TEST(DirectoryUpstream, DoesNotLeaveTheStore) {
