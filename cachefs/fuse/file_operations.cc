@@ -124,7 +124,6 @@ void Operations::OpenPlain(fuse_req_t request, const std::shared_ptr<Node>& node
   const pid_t thread = fuse_req_ctx(request)->pid;
   WithStore(*services_.metadata_workers, request,
             [this, node, thread, reply = *info](const Pending& pending) mutable {
-              auto handle = std::make_shared<OpenFileHandle>(node);
               auto held = TakeHeld(thread, *node);
               auto file = held ? std::move(held->file) : services_.upstream->Open(node->path);
               Result<struct stat> status = held        ? held->status
@@ -141,6 +140,8 @@ void Operations::OpenPlain(fuse_req_t request, const std::shared_ptr<Node>& node
                 return;
               }
               WasOpened(*node);
+              // Not before the file is open: from then on its number in the store is no other's.
+              auto handle = std::make_shared<OpenFileHandle>(node);
               handle->file = *std::move(file);
               services_.counters->plain_opens++;
               LogOpen(claimed, *node, AccessMode::kPlain);

@@ -14,6 +14,14 @@ std::string_view ParentOf(std::string_view path) {
   return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
 }
 
+// The store's numbers of files that nobody has open are given to others.
+bool IsTheSameFile(Node& node, const struct stat& status) {
+  if (node.device != status.st_dev || node.inode != status.st_ino) return false;
+  if (node.handles > 0) return true;
+  const std::lock_guard lock(node.mutex);
+  return IdentityOf(node.shown) == IdentityOf(status);
+}
+
 }  // namespace
 
 NodeTable::NodeTable() {
@@ -35,13 +43,13 @@ std::shared_ptr<Node> NodeTable::Lookup(const std::string& path, const struct st
                                         const std::shared_ptr<const BlockSource>& block,
                                         const std::shared_ptr<const Face>& face) {
   const mode_t type = status.st_mode & S_IFMT;
-  const auto is_same = [&](const Node& node) {
+  const auto is_same = [&](Node& node) {
     if (node.type != type || (node.block == nullptr) != (block == nullptr)) return false;
     if (face != nullptr || node.face != nullptr) {
       return face != nullptr && node.face != nullptr && node.face->id == face->id;
     }
     if (block != nullptr) return node.block->id == block->id;
-    return type != S_IFREG || (node.device == status.st_dev && node.inode == status.st_ino);
+    return type != S_IFREG || IsTheSameFile(node, status);
   };
   const std::lock_guard lock(mutex_);
   std::shared_ptr<Node>& node = current_[path];

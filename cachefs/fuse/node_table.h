@@ -67,7 +67,8 @@ class NodeTable {
   std::shared_ptr<Node> Get(uint64_t id) const;
   // The current node of the path with one more lookup counted; a new one where there is none or
   // where the current one stands for another kind of file (S_IFMT), block or generation, or for
-  // another regular file that is no block. `status`: of the path in the store, or of the face.
+  // another regular file that is no block, or for an earlier state of it that nobody has open.
+  // `status`: of the path in the store, or of the face.
   std::shared_ptr<Node> Lookup(const std::string& path, const struct stat& status,
                                const std::shared_ptr<const BlockSource>& block,
                                const std::shared_ptr<const Face>& face = nullptr);
