@@ -75,27 +75,29 @@ void Operations::OpenDirectory(fuse_req_t request, fuse_ino_t id, fuse_file_info
 void Operations::ReadDirectory(fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
                                fuse_file_info* info, bool with_attributes) {
   const auto node = nodes_.Get(id);
+  const auto from = static_cast<size_t>(offset);
   Listing listing;
   bool rewound = false;
+  bool wanted = false;
   {
     const std::lock_guard lock(handles_mutex_);
     const auto found = directories_.find(info->fh);
     if (found != directories_.end()) {
       listing = found->second.listing;
       rewound = offset == 0 && std::exchange(found->second.begun, true);
+      wanted = node && WantsAttributes(*node, found->second, from);
     }
   }
   if (!node || !listing || offset < 0) {
     fuse_reply_err(request, node ? EBADF : ESTALE);
     return;
   }
-  const auto from = static_cast<size_t>(offset);
   if (!rewound && !with_attributes) {
     ReplyNames(request, *listing, from, size);
     return;
   }
   WithStore(*services_.metadata_workers, request,
-            [this, node, listing, rewound, with_attributes, from, size,
+            [this, node, listing, rewound, with_attributes, wanted, from, size,
              handle = info->fh](const Pending& pending) mutable {
               if (rewound) {
                 auto anew = List(node);
@@ -112,11 +114,21 @@ void Operations::ReadDirectory(fuse_req_t request, fuse_ino_t id, size_t size, o
                 if (found != directories_.end()) found->second.listing = listing;
               }
               if (with_attributes) {
-                ReplyEntries(pending, *node, *listing, from, size);
+                ReplyEntries(pending, *node, *listing, from, size, wanted);
               } else if (const fuse_req_t claimed = pending->Claim()) {
                 ReplyNames(claimed, *listing, from, size);
               }
             });
+}
+
+// `find` and `du` read many names before they look at the first; a plain `ls` looks at none. Where
+// an answer of the store takes less than a question of the kernel's, all are given their
+// attributes; elsewhere the first ones, and then those who have begun to ask.
+bool Operations::WantsAttributes(const Node& node, OpenDirectoryHandle& handle, size_t from) const {
+  const uint64_t lookups = node.lookups_in;
+  handle.looked_at = handle.looked_at || (from > 0 && lookups > handle.lookups_before);
+  handle.lookups_before = lookups;
+  return from == 0 || handle.looked_at || services_.watched->is_local();
 }
 
 void Operations::ReplyNames(fuse_req_t request, const std::vector<DirectoryEntry>& entries,
@@ -150,8 +162,8 @@ std::vector<std::optional<struct stat>> Operations::StatusesOf(const std::string
 }
 
 void Operations::ReplyEntries(const Pending& pending, const Node& directory,
-                              const std::vector<DirectoryEntry>& entries, size_t from,
-                              size_t size) {
+                              const std::vector<DirectoryEntry>& entries, size_t from, size_t size,
+                              bool with_attributes) {
   // Those that there is room for.
   std::vector<const char*> names;
   size_t needed = 0;
@@ -163,8 +175,8 @@ void Operations::ReplyEntries(const Pending& pending, const Node& directory,
   // The dots come last; the one above the root is none of the store's.
   const auto dots = std::ranges::find_if(names, IsDots);
   const std::span<const char* const> wanted(names.begin(), dots);
-  // Without attributes where the kernel has them: then it asks for names alone from here on.
-  const auto statuses = AreBelieved(directory.path, wanted)
+  // Not where the kernel has them.
+  const auto statuses = !with_attributes || AreBelieved(directory.path, wanted)
                             ? std::vector<std::optional<struct stat>>()
                             : StatusesOf(directory.path, wanted);
   struct Known {

@@ -173,6 +173,8 @@ void KernelChannel::Negotiate(fuse_conn_info* connection) {
   // Splicing bypasses the hooks and gains nothing.
   connection->want &=
       ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+  // Which entries are worth their attributes is the daemon's choice (directory_operations.cc).
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_READDIRPLUS_AUTO);
 }
 
 void KernelChannel::SawRequest(const void* packet, size_t size) {

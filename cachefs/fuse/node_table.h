@@ -37,7 +37,8 @@ struct Node {
   std::shared_ptr<const Face> face;  // null for everything that the store has itself
   dev_t device = 0;                  // of the file in the store that the node stands for
   ino_t inode = 0;
-  std::atomic<int> handles = 0;  // open files of the node
+  std::atomic<int> handles = 0;          // open files of the node
+  std::atomic<uint64_t> lookups_in = 0;  // of a directory: names that were asked for one by one
   // Until when the kernel was told to believe it, where that is longer than usual (steady clock).
   std::atomic<std::chrono::steady_clock::duration> believed_until{};
 

@@ -155,6 +155,7 @@ void Operations::Lookup(fuse_req_t request, fuse_ino_t parent, const char* name)
     fuse_reply_err(request, ESTALE);
     return;
   }
+  ++directory->lookups_in;
   const std::string path = Join(directory->path, name);
   const pid_t thread = fuse_req_ctx(request)->pid;
   const auto ask = [this, thread, path, directory,

@@ -95,7 +95,8 @@ class Operations {
   void Seek(fuse_req_t request, off_t offset, int whence, fuse_file_info* info);
   void Release(fuse_req_t request, fuse_file_info* info);
   void OpenDirectory(fuse_req_t request, fuse_ino_t id, fuse_file_info* info);
-  // `with_attributes`: and with a lookup counted for each entry (readdirplus).
+  // `with_attributes`: and with a lookup counted for each entry (readdirplus), where that is worth
+  // it.
   void ReadDirectory(fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
                      fuse_file_info* info, bool with_attributes);
   void ReleaseDirectory(fuse_req_t request, fuse_file_info* info);
@@ -127,7 +128,9 @@ class Operations {
   using Listing = std::shared_ptr<const std::vector<DirectoryEntry>>;
   struct OpenDirectoryHandle {
     Listing listing;
-    bool begun = false;  // reading from the start again (rewinddir) lists anew
+    bool begun = false;           // reading from the start again (rewinddir) lists anew
+    bool looked_at = false;       // entries that were given without attributes were asked for
+    uint64_t lookups_before = 0;  // Node::lookups_in, at the last read
   };
 
   // Runs `work` on a worker; the request is answered with EIO when the deadline comes first.
@@ -178,8 +181,11 @@ class Operations {
   // An empty vector where each is to be asked for by itself.
   std::vector<std::optional<struct stat>> StatusesOf(const std::string& directory,
                                                      std::span<const char* const> names);
+  // Whether who reads the directory is to be given attributes in advance. handles_mutex_ is held.
+  bool WantsAttributes(const Node& node, OpenDirectoryHandle& handle, size_t from) const;
   void ReplyEntries(const Pending& pending, const Node& directory,
-                    const std::vector<DirectoryEntry>& entries, size_t from, size_t size);
+                    const std::vector<DirectoryEntry>& entries, size_t from, size_t size,
+                    bool with_attributes);
   // A file in the state of the node, if it is still in that state.
   void OpenSettled(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
   // What the lookup before this open held for it, if that is what the node stands for.

@@ -17,6 +17,7 @@ constexpr long kOk = 200;
 constexpr long kPartialContent = 206;
 constexpr long kPreconditionFailed = 412;
 constexpr long kRangeNotSatisfiable = 416;
+constexpr int kMostTries = 3;  // of a range that is refused although the file has it
 constexpr uint64_t kNanosecondsPerSecond = 1'000'000'000;
 constexpr blksize_t kPreferredRead = 1 << 20;
 constexpr uint64_t kStatBlock = 512;
@@ -161,6 +162,18 @@ Result<size_t> HttpObjectStore::ReadRange(const std::string& path, uint64_t offs
                                           const Expectation& expectation) {
   if (destination.empty()) return size_t{0};
   const Deadline deadline = client_.Deadline();
+  for (int tries = 1;; ++tries) {
+    PENSTOCK_ASSIGN_OR_RETURN(const auto read, ReadRangeOnce(path, offset, destination, expectation,
+                                                             tries == kMostTries, deadline));
+    if (read) return *read;
+  }
+}
+
+Result<std::optional<size_t>> HttpObjectStore::ReadRangeOnce(const std::string& path,
+                                                             uint64_t offset,
+                                                             std::span<std::byte> destination,
+                                                             const Expectation& expectation,
+                                                             bool is_last, Deadline deadline) {
   HttpRequest request = RequestFor(path);
   request.headers.push_back(
       fmt::format("Range: bytes={}-{}", offset, offset + (destination.size() - 1)));
@@ -172,7 +185,7 @@ Result<size_t> HttpObjectStore::ReadRange(const std::string& path, uint64_t offs
   const std::string encoding = response.Header("content-encoding");
   if (response.status == kPreconditionFailed) return Changed(name);
   if (response.status == kRangeNotSatisfiable) {
-    return ReadAtTheEnd(response, path, offset, expectation, deadline);
+    return ReadAtTheEnd(response, path, offset, expectation, is_last, deadline);
   }
   if (response.status == kOk) {
     if (response.url.ends_with('/')) return Error::FromErrno(EISDIR, "cannot read").In(name);
@@ -183,7 +196,7 @@ Result<size_t> HttpObjectStore::ReadRange(const std::string& path, uint64_t offs
           .Found("status 200");
     }
     PENSTOCK_RETURN_IF_ERROR(CheckVersion(response, 0, path, expectation));
-    return size_t{0};
+    return std::optional<size_t>(0);
   }
   if (response.status != kPartialContent) return Explain(response, path, deadline);
   if (!encoding.empty() && encoding != "identity") {
@@ -205,7 +218,7 @@ Result<size_t> HttpObjectStore::ReadRange(const std::string& path, uint64_t offs
         .Found(fmt::format("{}", response.received));
   }
   PENSTOCK_RETURN_IF_ERROR(CheckVersion(response, range->total, path, expectation));
-  return static_cast<size_t>(count);
+  return std::optional<size_t>(count);
 }
 
 Status HttpObjectStore::CheckVersion(const HttpResponse& response, uint64_t size,
@@ -217,20 +230,23 @@ Status HttpObjectStore::CheckVersion(const HttpResponse& response, uint64_t size
   return Changed(FullName(path));
 }
 
-Result<size_t> HttpObjectStore::ReadAtTheEnd(const HttpResponse& response, const std::string& path,
-                                             uint64_t offset, const Expectation& expectation,
-                                             Deadline deadline) {
+Result<std::optional<size_t>> HttpObjectStore::ReadAtTheEnd(const HttpResponse& response,
+                                                            const std::string& path,
+                                                            uint64_t offset,
+                                                            const Expectation& expectation,
+                                                            bool is_last, Deadline deadline) {
   // Answers 416 need not name the version, nor the size.
   PENSTOCK_ASSIGN_OR_RETURN(const HttpObject now, Describe(path, deadline));
   if (expectation.identity && !(IdentityOf(now.status) == *expectation.identity)) {
     return Changed(FullName(path));
   }
   if (static_cast<uint64_t>(now.status.st_size) > offset) {
+    if (!is_last) return std::optional<size_t>();  // it has grown since, or another server said so
     return WrongAnswer("the server refuses a part of the file", FullName(path))
         .Expected(fmt::format("bytes from {} of {}", offset, now.status.st_size))
         .Found(fmt::format("status {}", response.status));
   }
-  return size_t{0};
+  return std::optional<size_t>(0);
 }
 
 }  // namespace penstock::cachefs

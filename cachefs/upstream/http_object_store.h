@@ -78,10 +78,16 @@ class HttpObjectStore : public SimpleUpstream,
 
   Result<size_t> ReadRange(const std::string& path, uint64_t offset,
                            std::span<std::byte> destination, const Expectation& expectation);
+  // Nothing where it is worth asking again, unless that `is_last`.
+  Result<std::optional<size_t>> ReadRangeOnce(const std::string& path, uint64_t offset,
+                                              std::span<std::byte> destination,
+                                              const Expectation& expectation, bool is_last,
+                                              Deadline deadline);
   Status CheckVersion(const HttpResponse& response, uint64_t size, const std::string& path,
                       const Expectation& expectation) const;
-  Result<size_t> ReadAtTheEnd(const HttpResponse& response, const std::string& path,
-                              uint64_t offset, const Expectation& expectation, Deadline deadline);
+  Result<std::optional<size_t>> ReadAtTheEnd(const HttpResponse& response, const std::string& path,
+                                             uint64_t offset, const Expectation& expectation,
+                                             bool is_last, Deadline deadline);
 
   const std::string name_;
   const uint64_t device_;

@@ -58,7 +58,7 @@ RIGHT = digest(CONTENTS[1000:51_000])
 
 
 @pytest.mark.parametrize("fault", ["reset", "reset in the middle", "truncated", 500, 502, 503, 504,
-                                   429, "503 wait", "429 wait"])
+                                   416, 429, "503 wait", "429 wait"])
 def test_what_passes_is_tried_again(server, probe, fault):
     server.fault = first_get(fault, 1 if "wait" in str(fault) else 2)
     outcome = read(probe)
@@ -68,7 +68,7 @@ def test_what_passes_is_tried_again(server, probe, fault):
         assert outcome["seconds"] >= 0.9  # what Retry-After asked for
 
 
-@pytest.mark.parametrize("fault", ["reset", "reset in the middle", "truncated", 503])
+@pytest.mark.parametrize("fault", ["reset", "reset in the middle", "truncated", 416, 503])
 def test_what_does_not_pass_is_an_error(server, probe, fault):
     server.fault = always(fault)
     outcome = read(probe)
