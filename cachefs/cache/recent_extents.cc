@@ -1,10 +1,10 @@
 #include "cachefs/cache/recent_extents.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <utility>
 
+#include "penstock/base/sole_owner.h"
 #include "penstock/dataset/block_layout.h"
 
 namespace penstock::cachefs {
@@ -23,13 +23,10 @@ Result<RecentExtents::Buffer> RecentExtents::TakeBuffer() {
     const std::lock_guard lock(state_->mutex);
     // Memory that was in use already is worth more than fresh memory.
     auto& spares = state_->spares;
-    const auto free =
-        std::ranges::find_if(spares, [](const Buffer& buffer) { return buffer.use_count() == 1; });
+    const auto free = std::ranges::find_if(spares, IsSoleOwner<AlignedBuffer>);
     if (free != spares.end()) {
       Buffer buffer = std::move(*free);
       spares.erase(free);
-      // The count alone orders nothing: who read from it last was done before we write.
-      std::atomic_thread_fence(std::memory_order_acquire);
       return buffer;
     }
   }

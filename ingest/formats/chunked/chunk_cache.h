@@ -9,13 +9,14 @@
 #define PENSTOCK_INGEST_FORMATS_CHUNKED_CHUNK_CACHE_H_
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
+
+#include "penstock/base/sole_owner.h"
 
 namespace penstock::ingest::chunked {
 
@@ -80,9 +81,7 @@ class ChunkCache {
   Entries::iterator Drop(Entries::iterator entry) {
     held_ -= entry->second.buffer->size();
     // A reader may still hold it; then it is not used again.
-    if (entry->second.buffer.use_count() == 1 && free_.size() < 4) {
-      // The count alone orders nothing: who read from it last was done before it is filled anew.
-      std::atomic_thread_fence(std::memory_order_acquire);
+    if (free_.size() < 4 && IsSoleOwner(entry->second.buffer)) {
       free_.push_back(std::move(entry->second.buffer));
     }
     return entries_.erase(entry);
