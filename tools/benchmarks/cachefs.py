@@ -41,6 +41,7 @@ def run(bench):
     with _mounted(bench, mount, cache):
         bench.run(bench.penstock, "warm", mount / "scan")
         warm = _warm(bench, mount, "penstock")
+        warm.append(_against_replicas(bench, mount, cache))
         passthrough = [line for line in bench.run(bench.penstock, "status", mount).stdout.splitlines()
                        if line.startswith("passthrough")]
         tables.append(_short_circuit(bench, mount))
@@ -83,6 +84,25 @@ def _warm(bench, mount, who):
                 rates.append(bench.fio(files, *options))
         rows.append(Row(f"{who}: {name}", "native file", ours, theirs))
     return rows
+
+
+def _against_replicas(bench, mount, cache):
+    """Past the page cache, where a file lies on the disk, and what the disk's host has of it, decide more than
+    how it is read: the same blocks at the same places."""
+    def key(path):
+        with open(path, "rb") as file:
+            return path.stat().st_size, file.read(65536)
+
+    replicas = {key(path): path for path in cache.glob("blocks/*/*") if path.is_file()}
+    mounted = [mount / block.relative_to(bench.store) for block in bench.blocks()[:4]]
+    native = [replicas[key(path)] for path in mounted]
+    name, options = PATTERNS[-1]
+    ours, theirs = [], []
+    for repetition in range(2 * bench.repeats):
+        pair = [(theirs, native), (ours, mounted)]
+        for rates, files in pair[::-1 if repetition % 2 else 1]:
+            rates.append(bench.fio(files, *options))
+    return Row(f"penstock: {name}", "its replica", ours, theirs)
 
 
 def _first_reads(bench, fresh, peer=None):
