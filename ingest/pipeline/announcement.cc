@@ -3,6 +3,7 @@
 #include <string>
 
 #include "penstock/dataset/checksum.h"
+#include "penstock/ingest/ingest.h"
 
 namespace penstock::ingest {
 
@@ -26,6 +27,17 @@ bool WasPublished(const Journal& journal, const StagingPaths& paths) {
   if (announced == last.end()) return false;
   const auto present = HashFile(paths.destination / "nexus.json");
   return present.ok() && *announced == *present;
+}
+
+Status CleanUpAfterPublication(const IngestPlan& plan) {
+  const StagingPaths paths = StagingPaths::Of(plan.destination);
+  if (!NameExists(paths.journal)) return {};
+  const auto journal = Journal::Open(paths.journal);
+  if (!journal.ok()) return journal.error().kind() == ErrorKind::kBusy ? Status() : journal.error();
+  if (!WasPublished(**journal, paths)) return {};
+  PENSTOCK_RETURN_IF_ERROR(RemoveTree(paths.staging));
+  PENSTOCK_RETURN_IF_ERROR(RemoveTree(paths.replaced));
+  return (*journal)->Remove();
 }
 
 }  // namespace penstock::ingest

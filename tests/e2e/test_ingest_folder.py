@@ -146,6 +146,22 @@ def test_many_small_acquisitions_at_once(penstock, tmp_path):
             stored(tmp_path / f"store/{i % 3}/scan_{i}").reshape(4, 8, 6), frames(4, seed=i))
 
 
+def test_killed_right_after_its_publication(penstock, tmp_path):
+    write_mib(tmp_path / "in/scan.mib", frames(4))
+    command = ["ingest", tmp_path / "in", "--to", f"{tmp_path}/store/", "--json"]
+    penstock(*command)
+    store = tmp_path / "store"
+    (digest,) = [line.split()[0] for line in (store / "scan/checksums.xxh128").read_text().splitlines()
+                 if line.endswith("/nexus.json")]
+    journal = store / ".scan.ingest.journal"
+    for announced, is_left in ((digest, False), ("of another one", True)):
+        journal.write_text(json.dumps({"plan": "some"}) + "\n" + json.dumps({"publish": announced}) + "\n")
+        penstock(*command, "--dry-run")
+        assert journal.exists()
+        assert summary(penstock(*command))["already_done"] == 1
+        assert journal.exists() == is_left
+
+
 def test_stopped_or_killed_the_same_command_continues(penstock, tmp_path):
     for i in range(12):
         write_mib(tmp_path / f"in/scan_{i}_.mib", frames(400, 32, 32, seed=i), columns=20)

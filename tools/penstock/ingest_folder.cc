@@ -155,7 +155,14 @@ class FolderIngest {
     }
     const auto state = ingest::LookAtDestination(*plan, stop_);
     if (!state.ok()) return Fail(found.path, state.error());
-    if (state->kind == DestinationKind::kSame && !options.replace) return Skip(*plan);
+    if (state->kind == DestinationKind::kSame && !options.replace) {
+      if (!options_.dry_run) {
+        if (const Status clean = ingest::CleanUpAfterPublication(*plan); !clean.ok()) {
+          progress_->Note(clean.error().ToString());
+        }
+      }
+      return Skip(*plan);
+    }
     const bool may_replace = options.replace && (state->kind == DestinationKind::kSame ||
                                                  state->kind == DestinationKind::kOther);
     if (state->kind != DestinationKind::kFree && !may_replace) {

@@ -129,6 +129,9 @@ WatchOutcome WatchWorkers::Ingest(const WatchJob& job) const {
   WatchOutcome outcome;
   outcome.destination = plan->destination.string();
   if (state->kind == ingest::DestinationKind::kSame) {
+    if (const Status clean = ingest::CleanUpAfterPublication(*plan); !clean.ok()) {
+      return Failed(clean.error());
+    }
     outcome.ok = true;
     outcome.was_done = true;
     return outcome;

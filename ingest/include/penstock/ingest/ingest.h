@@ -209,6 +209,10 @@ struct IngestResult {
 Result<IngestResult> RunIngest(const IngestPlan& plan, ProgressSink& progress,
                                std::stop_token stop);
 
+// For who does not run a plan because its dataset is there: removes what a run that was killed
+// right after the publication has left beside it.
+Status CleanUpAfterPublication(const IngestPlan& plan);
+
 // An operator's profile: a JSON object whose keys are NeXus paths relative to the NXentry and whose
 // values are values or {"value": ..., "units": "..."}. The evidence of each fact names the file.
 Result<std::vector<MetadataFact>> ReadProfile(const std::filesystem::path& path);
