@@ -241,7 +241,7 @@ Result<std::vector<std::vector<uint64_t>>> DatasetRegistry::ReadChecksums(
 Status DatasetRegistry::CopyChecksumArray(const std::string& dataset,
                                           const std::filesystem::path& to) {
   uint64_t budget = kLargestChecksums;
-  const Status copied = CopyTree(Join(dataset, kChecksumArray), to / kChecksumArray, budget);
+  Status copied = CopyTree(Join(dataset, kChecksumArray), to / kChecksumArray, budget);
   if (copied.ok() || copied.error().kind() != ErrorKind::kUnsupported) return copied;
   // A store that lists no directories: the dataset itself lists its files.
   const std::string list = Join(dataset, "checksums.xxh128");
