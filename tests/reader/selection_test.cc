@@ -78,8 +78,8 @@ class SelectionTest : public testing::Test {
     ASSERT_TRUE(written.ok()) << written.error().ToString();
   }
 
-  Reader Open() {
-    auto reader = Reader::Open(directory_);
+  Reader Open(const ReadOptions& read = {}) {
+    auto reader = Reader::Open(directory_, read);
     EXPECT_TRUE(reader.ok()) << (reader.ok() ? "" : reader.error().ToString());
     return std::move(reader).value();
   }
@@ -244,8 +244,6 @@ TEST_F(SelectionTest, AfterItsDeadlineAPassBeginsNothing) {
   Write(ElementType::kUint16);
   ReadOptions read;
   read.backend = Backend::kDirect;
-  auto reader = Reader::Open(directory_, read);
-  ASSERT_TRUE(reader.ok()) << reader.error().ToString();
   SumReduction sum;
   Reduction* const reductions[] = {&sum};
   PassOptions options = Options();
@@ -254,7 +252,7 @@ TEST_F(SelectionTest, AfterItsDeadlineAPassBeginsNothing) {
   options.on_partition = [&](const PassProgress& progress) {
     if (progress.partitions_done == 2) std::this_thread::sleep_until(*options.deadline);
   };
-  const auto summary = reader->Run(reductions, options);
+  const auto summary = Open(read).Run(reductions, options);
   ASSERT_TRUE(summary.ok()) << summary.error().ToString();
   EXPECT_LE(summary->partitions, 2);
   EXPECT_FALSE(summary->complete);
@@ -266,8 +264,6 @@ TEST_F(SelectionTest, ASingleWorkerReadsAhead) {
   ReadOptions read;
   read.backend = Backend::kDirect;
   read.verify = false;
-  auto reader = Reader::Open(directory_, read);
-  ASSERT_TRUE(reader.ok()) << reader.error().ToString();
   SumReduction sum;
   Reduction* const reductions[] = {&sum};
   PassOptions options = Options();
@@ -283,7 +279,7 @@ TEST_F(SelectionTest, ASingleWorkerReadsAhead) {
     }
     blocks_open.push_back(open.size());
   };
-  const auto summary = reader->Run(reductions, options);
+  const auto summary = Open(read).Run(reductions, options);
   ASSERT_TRUE(summary.ok()) << summary.error().ToString();
   if (summary->partitions_direct == 0) GTEST_SKIP() << "no direct reads here: " << directory_;
   ASSERT_EQ(summary->partitions, 5);
