@@ -108,7 +108,7 @@ void CacheDirectory::MakeReadOnlyView() {
     return;
   }
   mount_attr attributes{};
-  // Access times cannot be written through it: each read would try, and small ones would feel it.
+  // Access times cannot be written through it, and each read would try.
   attributes.attr_clr = MOUNT_ATTR__ATIME;
   attributes.attr_set =
       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOATIME;

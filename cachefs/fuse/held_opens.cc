@@ -15,6 +15,7 @@ void HeldOpens::SentBack(pid_t thread, const std::string& path, Clock::time_poin
 
 bool HeldOpens::IsAwaited(pid_t thread, const std::string& path, Clock::time_point now) {
   const std::lock_guard lock(mutex_);
+  if (awaited_.empty()) return false;  // as a rule
   const auto found = awaited_.find({thread, path});
   return found != awaited_.end() && now - found->second.since < kPatience;
 }
@@ -29,6 +30,7 @@ void HeldOpens::Hold(pid_t thread, const std::string& path, HeldOpen open) {
 
 std::optional<HeldOpen> HeldOpens::Take(pid_t thread, const std::string& path) {
   const std::lock_guard lock(mutex_);
+  if (awaited_.empty()) return std::nullopt;
   auto found = awaited_.extract({thread, path});
   return found.empty() ? std::nullopt : std::move(found.mapped().held);
 }

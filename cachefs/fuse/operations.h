@@ -119,7 +119,7 @@ class Operations {
     // been away. Null where the cache had all of it when it was opened.
     std::mutex mutex;
     std::shared_ptr<UpstreamFile> file;
-    // Of a block (replaced_blocks.cc): its name stands for another one; what was read of it last.
+    // Of a block (replaced_datasets.cc): its name stands for another one; what was read of it last.
     bool written_anew = false;
     std::pair<int64_t, std::shared_ptr<const std::vector<std::byte>>> extent_as_opened;
     std::unique_ptr<OpenFace> face;
@@ -192,7 +192,7 @@ class Operations {
   std::optional<HeldOpen> TakeHeld(pid_t thread, const Node& node);
   // The kernel looks the name up again.
   void SendBack(fuse_req_t request, pid_t thread, const Node& node);
-  // replaced_blocks.cc
+  // replaced_datasets.cc
   void OpenBlock(fuse_req_t request, const std::shared_ptr<Node>& node, fuse_file_info* info);
   // Whether a block that is open is known to be another one in the store by now, and to be read as
   // it was opened. Whether that is to be tried after the cache could not read it.
