@@ -10,11 +10,11 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "reader/kernels/bin_sums.cc"
-#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 #include "reader/kernels/kernels.h"
+#include "reader/kernels/prefetch.h"
 #include "reader/kernels/scalar_kernels.h"
 #include "reader/kernels/unroll.h"
 
@@ -90,7 +90,7 @@ HWY_INLINE void AddLanes(D d, hn::Vec<D> column, const uint32_t* bins, size_t nu
   }
 }
 
-constexpr size_t kAheadBytes = 512;
+constexpr size_t kAheadBytes = 1536;
 constexpr size_t kBytesOfFourTables = size_t{24} << 10;
 
 template <size_t kTables, typename Pixel, typename Narrow, typename Total>
@@ -114,7 +114,7 @@ HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixel
       PENSTOCK_UNROLL
       for (size_t f = 0; f < kLanes; ++f) {
         const Pixel* const from = first + (half + f) * stride + p;
-        hwy::Prefetch(from + kAheadBytes / sizeof(Pixel));
+        PrefetchToL2(from + kAheadBytes / sizeof(Pixel));
         row[f] = LoadPixels(d, from);
       }
       PENSTOCK_UNROLL

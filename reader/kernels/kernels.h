@@ -43,7 +43,11 @@ void MaskProduct(const FramePixels<uint8_t>& frames, const MaskRun<uint8_t, int6
 void MaskProduct(const FramePixels<uint8_t>& frames, const MaskRun<int16_t, int64_t>& run,
                  int32_t maximum_weight);
 
-// The same for 16-bit pixels, but totals receive sum((pixel - 32768) * mask value): the caller adds
+// The same with |value| <= maximum_weight <= 128.
+void MaskProduct(const FramePixels<uint8_t>& frames, const MaskRun<int8_t, int64_t>& run,
+                 int32_t maximum_weight);
+
+// As for 16-bit masks, but of 16-bit pixels, and totals receive sum((pixel - 32768) * mask value): the caller adds
 // 32768 * sum(mask values), once per frame.
 void BiasedMaskProduct(const FramePixels<uint16_t>& frames, const MaskRun<int16_t, int64_t>& run,
                        int32_t maximum_weight);
@@ -89,6 +93,9 @@ struct UniformBins {
   size_t count = 0;
   float low = 0;    // for a quick first guess at the bin ...
   float scale = 0;  // ... bins per unit
+  // Where it is not 0: edges[b] == low + b * width for all b < count, in float32, whether it is
+  // rounded once or after the product, too.
+  float width = 0;
   // count + 1 values: pixel x is in bin b where edges[b] <= x < edges[b + 1]. Each is the smallest
   // float32 that is not below the bound that is meant, so that the comparison is exact; the last
   // one is the smallest above it, since the last bin takes its upper bound in.
@@ -116,7 +123,9 @@ void AddToBins(const FramePixels<float>& frames, const uint32_t* bins, const Bin
                double* totals, size_t total_stride);
 
 // Reads every byte and gives their exclusive or: what a pass costs that does nothing else.
-uint64_t LoadAndDiscard(const std::byte* bytes, size_t size);
+// Which way is the faster one depends on the processor.
+enum class ReadPattern { kLinear, kEightStreams };
+uint64_t LoadAndDiscard(const std::byte* bytes, size_t size, ReadPattern pattern);
 
 // For tests and reports: the names of the instruction sets that this machine can run, best first;
 // UseTarget restricts the choice to one of them ("" lifts the restriction). Not thread-safe.

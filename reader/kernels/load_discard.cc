@@ -11,6 +11,7 @@
 #include "reader/kernels/kernels.h"
 #include "reader/kernels/scalar_kernels.h"
 #include "reader/kernels/unroll.h"
+#include "reader/kernels/vnni.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace penstock::kernels {
@@ -18,7 +19,7 @@ namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
-uint64_t Discard(const std::byte* bytes, size_t size) {
+uint64_t Discard(const std::byte* bytes, size_t size, ReadPattern) {
   return scalar::LoadAndDiscard(bytes, size);
 }
 
@@ -26,12 +27,9 @@ uint64_t Discard(const std::byte* bytes, size_t size) {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-inline constexpr size_t kStreams = 8;
-
-// Eight streams side by side: the fastest plain read of the machines measured.
-uint64_t Discard(const std::byte* bytes, size_t size) {
-  const hn::ScalableTag<uint8_t> d;
-  const hn::Repartition<uint64_t, decltype(d)> d64;
+template <class D, size_t kStreams>
+uint64_t DiscardStreams(D d, const std::byte* bytes, size_t size) {
+  const hn::Repartition<uint64_t, D> d64;
   const auto* const from = reinterpret_cast<const uint8_t*>(bytes);
   const size_t lanes = hn::Lanes(d);
   const size_t stream = size / kStreams / lanes * lanes;
@@ -53,6 +51,13 @@ uint64_t Discard(const std::byte* bytes, size_t size) {
   return result ^ scalar::LoadAndDiscard(bytes + kStreams * stream, size - kStreams * stream);
 }
 
+uint64_t Discard(const std::byte* bytes, size_t size, ReadPattern pattern) {
+  if (pattern == ReadPattern::kLinear) {
+    return DiscardStreams<hn::CappedTag<uint8_t, 32>, 1>({}, bytes, size);
+  }
+  return DiscardStreams<hn::ScalableTag<uint8_t>, 8>({}, bytes, size);
+}
+
 #endif  // HWY_TARGET == HWY_SCALAR
 
 }  // namespace HWY_NAMESPACE
@@ -64,13 +69,19 @@ namespace penstock::kernels {
 
 HWY_EXPORT(Discard);
 
-uint64_t LoadAndDiscard(const std::byte* bytes, size_t size) {
-  return HWY_DYNAMIC_DISPATCH(Discard)(bytes, size);
+namespace {
+// Highway does not tell it from the target without.
+constexpr const char* kVnniTarget = "AVX3_VNNI";
+}  // namespace
+
+uint64_t LoadAndDiscard(const std::byte* bytes, size_t size, ReadPattern pattern) {
+  return HWY_DYNAMIC_DISPATCH(Discard)(bytes, size, pattern);
 }
 
 std::vector<std::string> AvailableTargets() {
   std::vector<std::string> names;
   for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    if (target == HWY_AVX3 && HasVnni()) names.emplace_back(kVnniTarget);
     names.emplace_back(hwy::TargetName(target));
   }
   return names;
@@ -78,9 +89,10 @@ std::vector<std::string> AvailableTargets() {
 
 void UseTarget(const std::string& name) {
   hwy::SetSupportedTargetsForTest(0);
+  AllowVnni(name.empty() || name == kVnniTarget);
   if (!name.empty()) {
     for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-      if (name == hwy::TargetName(target)) {
+      if (name == hwy::TargetName(target) || (name == kVnniTarget && target == HWY_AVX3)) {
         hwy::SetSupportedTargetsForTest(target);
         break;
       }

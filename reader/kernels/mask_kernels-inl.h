@@ -23,6 +23,11 @@ namespace HWY_NAMESPACE {
 
 #if HWY_TARGET != HWY_SCALAR
 
+// Highway's targets do not tell AVX-512 with VNNI from AVX-512 without: such kernels are compiled
+// in both ways, and HasVnni() (kernels/vnni.h) chooses.
+#undef PENSTOCK_KERNELS_WITH_VNNI
+#define PENSTOCK_KERNELS_WITH_VNNI (HWY_TARGET == HWY_AVX3)
+
 // Binary masks, all bits of the pixel's type or none; sums in 64 bits that can't overflow. The
 // kernel itself adds MultiplyAdd.
 template <typename T>
@@ -45,8 +50,9 @@ struct SelectKernel {
   HWY_INLINE Total Scalar(Pixel x, MaskValue mask) const { return x & mask; }
 };
 
-// 16-bit integer masks on pixels that fit int16: multiply-add into int32, widened in time. The
-// kernel itself adds Pixel, LoadPixels and Scalar.
+// 16-bit integer masks on pixels that fit int16: multiply-add into int32, widened in time; with
+// VNNI in one instruction. The kernel itself adds Pixel, LoadPixels and Scalar.
+template <bool kVnni>
 struct WeighKernel {
   using MaskValue = int16_t;
   using Total = int64_t;
@@ -70,6 +76,13 @@ struct WeighKernel {
   HWY_INLINE size_t MaximumSteps() const { return maximum_steps; }
   HWY_INLINE MaskVector LoadMask(const MaskValue* from) const { return hn::LoadU(d_mask, from); }
   HWY_INLINE Narrow MultiplyAdd(MaskVector x, MaskVector mask, Narrow sum) const {
+#if PENSTOCK_KERNELS_WITH_VNNI
+    if constexpr (kVnni) {
+      // As text, since the compiler has this instruction only for code that always requires it.
+      __asm__("vpdpwssd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(mask.raw));
+      return sum;
+    }
+#endif
     Narrow other = hn::Zero(d_narrow);
     sum = hn::ReorderWidenMulAccumulate(d_narrow, x, mask, sum, other);
     return hn::Add(sum, other);  // `other` is zero, and gone, where the operation adds pairs

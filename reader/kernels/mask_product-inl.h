@@ -1,11 +1,13 @@
 // The loop that all mask kernels share; included once per instruction set.
 //
 // Register block: 4 frames x up to 4 masks. Four frames are read side by side with software
-// prefetch, which keeps more cache misses under way than one linear read does. With more than 4
-// masks the pixels are cut into chunks whose mask values stay in the L1 cache while every group of
-// masks passes over them; the prefetches for the next chunk are spread over the groups. Narrow
-// accumulators (int32, float32) are widened before they lose anything; the wide ones live in an
-// array over all chunks and are added up across their lanes once per call.
+// prefetch, which keeps more cache misses under way than one linear read does. A stack of masks is
+// larger than a frame, so that its values would cost more of the way to memory than the pixels: the
+// pixels are cut into chunks whose mask values stay in the L1 cache while eight frames and every
+// group of masks pass over them; meanwhile the pixels that come next are fetched into the L2 cache
+// (into the L1 cache, where frames of 2^n bytes meet in the same sets, they would drive out the
+// mask values). Narrow accumulators (int32, float32) are widened before they lose anything; the
+// wide ones live in an array over all chunks and are added up across their lanes once per call.
 
 #if defined(PENSTOCK_READER_KERNELS_MASK_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef PENSTOCK_READER_KERNELS_MASK_PRODUCT_INL_H_
@@ -14,14 +16,15 @@
 #define PENSTOCK_READER_KERNELS_MASK_PRODUCT_INL_H_
 #endif
 
-#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "reader/kernels/kernels.h"
+#include "reader/kernels/prefetch.h"
 #include "reader/kernels/scalar_kernels.h"
 #include "reader/kernels/unroll.h"
 
@@ -40,11 +43,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 // more than to load.
 
 inline constexpr size_t kFrameBlock = 4;
+inline constexpr size_t kFrameGroup = 8;  // frames that share a chunk of the masks
 inline constexpr size_t kMaskBlock = 4;
 inline constexpr size_t kMaskBatch = 64;  // masks per pass over the pixels
-inline constexpr size_t kMaskChunkBytes =
-    12288;  // of all masks together: what leaves room for four frames in 32 KiB
-inline constexpr size_t kPrefetchBytes = 1024;
+// Of pixels, per chunk: with one group of masks little enough to leave the L1 cache to the masks,
+// with several enough for the way of the sums into registers and back.
+inline constexpr size_t kChunkBytes = 512;
+inline constexpr size_t kChunkBytesOfGroups = 1024;
 
 template <class Kernel>
 using WideLane = hn::TFromD<decltype(Kernel::d_wide)>;
@@ -52,13 +57,12 @@ using WideLane = hn::TFromD<decltype(Kernel::d_wide)>;
 // AVX2 and older have 16 vector registers, less than 4 x 4 sums and what goes into them.
 inline constexpr bool kFewRegisters = HWY_TARGET >= HWY_AVX2 && HWY_ARCH_X86;
 
-// What to fetch ahead: of `frames` frames from `first` on those numbered pass, pass + passes, ...
+// What to fetch ahead: of `frames` frames from `next` on those numbered pass, pass + passes, ...
 // (modulo their number, a power of two), so that all passes over a chunk together fetch the next.
 template <class Kernel>
 struct Prefetch {
-  const typename Kernel::Pixel* first;
+  const typename Kernel::Pixel* next;  // what comes after this chunk of these frames
   size_t frames;
-  size_t pixels;  // how far
   size_t pass;
   size_t passes;
 };
@@ -96,7 +100,7 @@ HWY_INLINE void ProductBlock(const Kernel& kernel, const typename Kernel::Pixel*
   for (size_t f = 0; f < kFrames; ++f) {
     frame[f] = first + f * frame_stride + begin;
     const size_t frame_ahead = (prefetch.pass + f * prefetch.passes) & (prefetch.frames - 1);
-    ahead[f] = prefetch.first + frame_ahead * frame_stride + begin + prefetch.pixels;
+    ahead[f] = prefetch.next + frame_ahead * frame_stride;
   }
   for (size_t k = 0; k < kMasks; ++k) mask[k] = masks[k] + begin;
 
@@ -116,7 +120,7 @@ HWY_INLINE void ProductBlock(const Kernel& kernel, const typename Kernel::Pixel*
     }
     PENSTOCK_UNROLL
     for (size_t f = 0; f < kFrames; ++f) {
-      hwy::Prefetch(ahead[f] + step * lanes);
+      PrefetchToL2(ahead[f] + step * lanes);
       const auto x = kernel.LoadPixels(frame[f] + step * lanes);
       PENSTOCK_UNROLL
       for (size_t k = 0; k < kMasks; ++k) {
@@ -171,6 +175,7 @@ HWY_NOINLINE void ProductOfFrames(const Kernel& kernel, const typename Kernel::P
                                   size_t frame_stride, size_t pixels,
                                   const typename Kernel::MaskValue* const* masks, size_t mask_count,
                                   typename Kernel::Total* totals, size_t total_stride) {
+  constexpr size_t kBlock = std::min(kFrames, kFrameBlock);
   constexpr auto d_wide = Kernel::d_wide;
   using Wide = WideLane<Kernel>;
   const size_t lanes = kernel.Lanes();
@@ -179,7 +184,7 @@ HWY_NOINLINE void ProductOfFrames(const Kernel& kernel, const typename Kernel::P
   const size_t groups = (mask_count + kMaskBlock - 1) / kMaskBlock;
   // A single group of a kernel that does little waits for memory either way.
   const bool computes = groups > 1 || (mask_count == kMaskBlock && Kernel::kConverts);
-  const size_t passes_of_group = kFewRegisters && kFrames > 1 && computes ? 2 : 1;
+  const size_t passes_of_group = kFewRegisters && kBlock > 1 && computes ? 2 : 1;
 
   HWY_ALIGN Wide wide[kFrames * kMaskBatch * hn::MaxLanes(d_wide)];
   std::fill_n(wide, kFrames * mask_count * wide_lanes, Wide{0});
@@ -195,22 +200,25 @@ HWY_NOINLINE void ProductOfFrames(const Kernel& kernel, const typename Kernel::P
   };
 
   const size_t all_steps = pixels / lanes;
-  size_t chunk_steps = all_steps;
-  size_t prefetch_pixels = kPrefetchBytes / sizeof(typename Kernel::Pixel);
-  if (groups * passes_of_group > 1) {
-    chunk_steps = kMaskChunkBytes / (mask_count * sizeof(typename Kernel::MaskValue) * lanes);
-    chunk_steps = std::max<size_t>(chunk_steps, 8);
-    prefetch_pixels = chunk_steps * lanes;
-  }
+  const size_t chunk_bytes = groups > 1 ? kChunkBytesOfGroups : kChunkBytes;
+  const size_t chunk_steps = chunk_bytes / (lanes * sizeof(typename Kernel::Pixel));
   size_t room = kernel.MaximumSteps();  // in the narrow sums
   for (size_t step = 0; step < all_steps;) {
     const size_t steps = std::min({chunk_steps, all_steps - step, room});
-    for (size_t group = 0; group < groups; ++group) {
-      ProductGroup<Kernel, kFrames>(
-          kernel, std::min(kMaskBlock, mask_count - group * kMaskBlock), passes_of_group > 1, first,
-          frame_stride, masks + group * kMaskBlock, step * lanes, steps,
-          {first, kFrames, prefetch_pixels, group * passes_of_group, groups * passes_of_group},
-          narrow + group * kMaskBlock * narrow_lanes, mask_count);
+    for (size_t f = 0; f < kFrames; f += kBlock) {
+      const bool next_chunk = f + kBlock == kFrames;
+      const bool next_frames = next_chunk && step + steps == all_steps;
+      const typename Kernel::Pixel* const next =
+          next_frames  ? first + kFrames * frame_stride
+          : next_chunk ? first + (step + steps) * lanes
+                       : first + (f + kBlock) * frame_stride + step * lanes;
+      for (size_t group = 0; group < groups; ++group) {
+        ProductGroup<Kernel, kBlock>(
+            kernel, std::min(kMaskBlock, mask_count - group * kMaskBlock), passes_of_group > 1,
+            first + f * frame_stride, frame_stride, masks + group * kMaskBlock, step * lanes, steps,
+            {next, kBlock, group * passes_of_group, groups * passes_of_group},
+            narrow + (f * mask_count + group * kMaskBlock) * narrow_lanes, mask_count);
+      }
     }
     step += steps;
     room -= steps;
@@ -241,16 +249,16 @@ HWY_INLINE void Product(const Kernel& kernel, const FramePixels<typename Kernel:
   for (size_t batch = 0; batch < run.mask_count; batch += kMaskBatch) {
     const size_t masks = std::min(kMaskBatch, run.mask_count - batch);
     size_t f = 0;
-    for (; f + kFrameBlock <= frames.frames; f += kFrameBlock) {
-      ProductOfFrames<Kernel, kFrameBlock>(
-          kernel, frames.first + f * frames.frame_stride, frames.frame_stride, frames.pixels,
-          run.masks + batch, masks, run.totals + f * run.total_stride + batch, run.total_stride);
-    }
-    for (; f < frames.frames; ++f) {
-      ProductOfFrames<Kernel, 1>(kernel, frames.first + f * frames.frame_stride,
-                                 frames.frame_stride, frames.pixels, run.masks + batch, masks,
-                                 run.totals + f * run.total_stride + batch, run.total_stride);
-    }
+    const auto take = [&]<size_t kFrames>(std::integral_constant<size_t, kFrames>) HWY_ATTR {
+      for (; f + kFrames <= frames.frames; f += kFrames) {
+        ProductOfFrames<Kernel, kFrames>(
+            kernel, frames.first + f * frames.frame_stride, frames.frame_stride, frames.pixels,
+            run.masks + batch, masks, run.totals + f * run.total_stride + batch, run.total_stride);
+      }
+    };
+    take(std::integral_constant<size_t, kFrameGroup>());
+    take(std::integral_constant<size_t, kFrameBlock>());
+    take(std::integral_constant<size_t, 1>());
   }
 }
 

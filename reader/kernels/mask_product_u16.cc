@@ -9,6 +9,7 @@
 #include <hwy/highway.h>
 
 #include "reader/kernels/mask_kernels-inl.h"
+#include "reader/kernels/vnni.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace penstock::kernels {
@@ -22,7 +23,13 @@ void WeighU16(const FramePixels<uint16_t>& frames, const MaskRun<int16_t, int64_
 
 #else
 
-struct WeighKernelU16 : WeighKernel {
+template <bool kVnni>
+struct WeighKernelU16 : WeighKernel<kVnni> {
+  using Base = WeighKernel<kVnni>;
+  using Base::d_mask;
+  using typename Base::MaskValue;
+  using typename Base::MaskVector;
+  using typename Base::Total;
   using Pixel = uint16_t;
   static constexpr hn::ScalableTag<uint16_t> d_pixel{};
 
@@ -34,7 +41,13 @@ struct WeighKernelU16 : WeighKernel {
 
 void WeighU16(const FramePixels<uint16_t>& frames, const MaskRun<int16_t, int64_t>& run,
               int32_t maximum_weight) {
-  Product(WeighKernelU16{WeighKernel::For(32768, maximum_weight)}, frames, run);
+#if PENSTOCK_KERNELS_WITH_VNNI
+  if (HasVnni()) {
+    return Product(WeighKernelU16<true>{WeighKernel<true>::For(32768, maximum_weight)}, frames,
+                   run);
+  }
+#endif
+  Product(WeighKernelU16<false>{WeighKernel<false>::For(32768, maximum_weight)}, frames, run);
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR

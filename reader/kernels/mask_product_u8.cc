@@ -10,6 +10,7 @@
 #include <hwy/highway.h>
 
 #include "reader/kernels/mask_kernels-inl.h"
+#include "reader/kernels/vnni.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace penstock::kernels {
@@ -32,7 +33,13 @@ struct SelectKernelU8 : SelectKernel<uint8_t> {
   }
 };
 
-struct WeighKernelU8 : WeighKernel {
+template <bool kVnni>
+struct WeighKernelU8 : WeighKernel<kVnni> {
+  using Base = WeighKernel<kVnni>;
+  using Base::d_mask;
+  using typename Base::MaskValue;
+  using typename Base::MaskVector;
+  using typename Base::Total;
   using Pixel = uint8_t;
   static constexpr hn::Rebind<uint8_t, decltype(d_mask)> d_pixel{};
 
@@ -48,7 +55,12 @@ void SelectU8(const FramePixels<uint8_t>& frames, const MaskRun<uint8_t, int64_t
 
 void WeighU8(const FramePixels<uint8_t>& frames, const MaskRun<int16_t, int64_t>& run,
              int32_t maximum_weight) {
-  Product(WeighKernelU8{WeighKernel::For(255, maximum_weight)}, frames, run);
+#if PENSTOCK_KERNELS_WITH_VNNI
+  if (HasVnni()) {
+    return Product(WeighKernelU8<true>{WeighKernel<true>::For(255, maximum_weight)}, frames, run);
+  }
+#endif
+  Product(WeighKernelU8<false>{WeighKernel<false>::For(255, maximum_weight)}, frames, run);
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR

@@ -10,10 +10,10 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "reader/kernels/region_sums.cc"
-#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "reader/kernels/prefetch.h"
 #include "reader/kernels/unroll.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -133,7 +133,7 @@ HWY_NOINLINE void RegionsOfFrames(const typename Kernel::Pixel* first, size_t fr
     PENSTOCK_UNROLL
     for (size_t f = 0; f < kFrames; ++f) {
       const Pixel* const frame = first + f * frame_stride;
-      hwy::Prefetch(frame + ahead);
+      PrefetchToL2(frame + ahead);
       Kernel::Step(frame + at, selection, region + f * kLanes);
     }
   }

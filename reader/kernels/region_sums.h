@@ -16,7 +16,7 @@ inline constexpr size_t kRegionVectorBytes = 32;
 // Frames that share a pass over the steps.
 inline constexpr size_t kRegionFrames = 4;
 // So many steps behind the last one must be readable: copies of it, or others.
-inline constexpr size_t kRegionStepsAhead = 16;
+inline constexpr size_t kRegionStepsAhead = 64;
 
 // Of the pixels of one vector, those of one region.
 struct RegionStep {

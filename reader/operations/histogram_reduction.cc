@@ -126,6 +126,7 @@ class FloatCounts final : public CountState {
              .low = static_cast<float>(bins.edges().front()),
              .scale = static_cast<float>(static_cast<double>(bins.count()) /
                                          (bins.edges().back() - bins.edges().front())),
+             .width = ExactWidth(bins),
              .edges = edges_.data()};
   }
 
@@ -149,6 +150,19 @@ class FloatCounts final : public CountState {
   }
 
  private:
+  // kernels::UniformBins::width.
+  float ExactWidth(const Bins& bins) const {
+    const auto low = static_cast<float>(bins.edges().front());
+    const auto width = static_cast<float>((bins.edges().back() - bins.edges().front()) /
+                                          static_cast<double>(bins.count()));
+    for (size_t b = 0; b < bins.count(); ++b) {
+      const auto number = static_cast<float>(b);
+      const volatile float product = number * width;  // rounded, whatever the compiler may fuse
+      if (low + product != edges_[b] || std::fma(number, width, low) != edges_[b]) return 0;
+    }
+    return width;
+  }
+
   // The smallest float32 that is not below x.
   static float NotBelow(double x) {
     const auto nearest = static_cast<float>(x);

@@ -21,6 +21,8 @@ namespace {
 struct StackProperties {
   bool binary = true;
   bool integer = true;
+  double lowest_weight = 0;       // or 0
+  double highest_weight = 0;      // or 0
   double maximum_weight = 0;      // absolute
   double maximum_total = 0;       // of absolute weights over one mask
   std::vector<int64_t> totals{};  // of weights per mask; only where integer
@@ -38,6 +40,8 @@ StackProperties Examine(std::span<const Mask> masks) {
       found.binary = found.binary && (weight == 0 || weight == 1);
       found.integer =
           found.integer && weight == std::floor(weight) && magnitude <= kLargestExactWeight;
+      found.lowest_weight = std::min(found.lowest_weight, weight);
+      found.highest_weight = std::max(found.highest_weight, weight);
       found.maximum_weight = std::max(found.maximum_weight, magnitude);
       total += magnitude;
     }
@@ -147,10 +151,13 @@ std::unique_ptr<const MaskEngine> MakeEngineU8(std::span<const Mask> masks,
   }
   if (stack.maximum_weight > kLargestShortWeight) return MakeScalarEngine<uint8_t>(masks, true);
   const auto maximum = static_cast<int32_t>(stack.maximum_weight);
-  return MakeEngine<uint8_t, int16_t, int64_t>(masks, &PackValue<int16_t>,
-                                               [maximum](const auto& frames, const auto& run) {
-                                                 kernels::MaskProduct(frames, run, maximum);
-                                               });
+  const auto kernel = [maximum](const auto& frames, const auto& run) {
+    kernels::MaskProduct(frames, run, maximum);
+  };
+  if (stack.lowest_weight >= -128 && stack.highest_weight <= 127) {
+    return MakeEngine<uint8_t, int8_t, int64_t>(masks, &PackValue<int8_t>, kernel);
+  }
+  return MakeEngine<uint8_t, int16_t, int64_t>(masks, &PackValue<int16_t>, kernel);
 }
 
 std::unique_ptr<const MaskEngine> MakeEngineU16(std::span<const Mask> masks,
@@ -182,13 +189,16 @@ void MaskEngine::Multiply(const Tile&, int64_t*) const { std::abort(); }
 void MaskEngine::Multiply(const Tile&, double*) const { std::abort(); }
 
 Result<std::unique_ptr<const MaskEngine>> MaskEngine::Make(std::span<const Mask> masks,
-                                                           ElementType element_type) {
+                                                           ElementType element_type,
+                                                           int64_t tile_pixels) {
   const StackProperties stack = Examine(masks);
   // The largest sum that data of this type can give, at every step of the way.
   const double largest = std::ldexp(1.0, static_cast<int>(8 * ElementSize(element_type)));
   const bool exact =
       IsInteger(element_type) && stack.integer && largest * stack.maximum_total < kInt64Limit;
-  if (auto by_regions = MakeRegionEngine(masks, element_type, exact)) return by_regions;
+  if (auto by_regions =
+          MakeRegionEngine(masks, element_type, exact, static_cast<size_t>(tile_pixels)))
+    return by_regions;
   switch (element_type) {
     case ElementType::kUint8:
       return MakeEngineU8(masks, stack, exact);

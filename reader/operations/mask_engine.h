@@ -18,9 +18,10 @@ namespace penstock {
 // Immutable after Make, so that all workers share one.
 class MaskEngine {
  public:
-  // kUnsupported for complex and 64-bit elements.
+  // `tile_pixels`: as in PassPlan. kUnsupported for complex and 64-bit elements.
   static Result<std::unique_ptr<const MaskEngine>> Make(std::span<const Mask> masks,
-                                                        ElementType element_type);
+                                                        ElementType element_type,
+                                                        int64_t tile_pixels);
   virtual ~MaskEngine() = default;
 
   // True: integer totals, otherwise float64 totals.

@@ -144,7 +144,8 @@ struct MaskReduction::Impl {
     const ElementType type =
         plan.view == nullptr ? plan.shape.element_type : plan.view->stored().element_type;
     if (!stacks.dense.empty()) {
-      PENSTOCK_ASSIGN_OR_RETURN(auto engine, MaskEngine::Make(stacks.dense, type));
+      PENSTOCK_ASSIGN_OR_RETURN(auto engine,
+                                MaskEngine::Make(stacks.dense, type, plan.tile_pixels));
       groups.push_back({std::move(engine), std::move(stacks.parts_of_dense)});
     }
     if (!stacks.sparse.empty()) {

@@ -15,20 +15,16 @@ namespace penstock {
 namespace {
 
 constexpr size_t kMostRegions = 1024;
-// With fewer masks the memory is the limit; a stack is then worth so many.
-constexpr size_t kFewMasks = 3;
 
 template <typename Pixel, typename Total>
 class RegionEngine final : public MaskEngine {
  public:
   // Null where the masks one by one are quicker.
-  static std::unique_ptr<const MaskEngine> Make(MaskRegions regions, size_t mask_count) {
+  static std::unique_ptr<const MaskEngine> Make(MaskRegions regions, size_t mask_count,
+                                                size_t tile_pixels) {
     // The regions have to stay where they are.
     std::unique_ptr<RegionEngine> engine(new RegionEngine(std::move(regions), mask_count));
-    const size_t pixels = engine->regions_.of_pixel.size();
-    const size_t vectors = pixels * sizeof(Pixel) / kernels::kRegionVectorBytes;
-    engine->sums_ = MakeRegionSums<Pixel>(
-        engine->regions_, static_cast<double>(vectors * std::max(mask_count, kFewMasks)));
+    engine->sums_ = MakeRegionSums<Pixel>(engine->regions_, tile_pixels, mask_count);
     if (!engine->sums_) return nullptr;
     return engine;
   }
@@ -73,29 +69,32 @@ class RegionEngine final : public MaskEngine {
 };
 
 template <typename Pixel>
-std::unique_ptr<const MaskEngine> Make(std::span<const Mask> masks, bool exact) {
+std::unique_ptr<const MaskEngine> Make(std::span<const Mask> masks, bool exact,
+                                       size_t tile_pixels) {
   // The table of the sums, emptied and added up for each tile, must be small beside the tile.
   constexpr size_t kPixelsPerRegion = 64;
   auto regions = MaskRegions::Find(
       masks, std::min(kMostRegions, masks.front().weights.size() / kPixelsPerRegion));
   if (!regions) return nullptr;
   if constexpr (!std::is_same_v<Pixel, float>) {
-    if (exact) return RegionEngine<Pixel, int64_t>::Make(std::move(*regions), masks.size());
+    if (exact)
+      return RegionEngine<Pixel, int64_t>::Make(std::move(*regions), masks.size(), tile_pixels);
   }
-  return RegionEngine<Pixel, double>::Make(std::move(*regions), masks.size());
+  return RegionEngine<Pixel, double>::Make(std::move(*regions), masks.size(), tile_pixels);
 }
 
 }  // namespace
 
 std::unique_ptr<const MaskEngine> MakeRegionEngine(std::span<const Mask> masks,
-                                                   ElementType element_type, bool exact) {
+                                                   ElementType element_type, bool exact,
+                                                   size_t tile_pixels) {
   switch (element_type) {
     case ElementType::kUint8:
-      return Make<uint8_t>(masks, exact);
+      return Make<uint8_t>(masks, exact, tile_pixels);
     case ElementType::kUint16:
-      return Make<uint16_t>(masks, exact);
+      return Make<uint16_t>(masks, exact, tile_pixels);
     case ElementType::kFloat32:
-      return Make<float>(masks, exact);
+      return Make<float>(masks, exact, tile_pixels);
     default:
       return nullptr;
   }

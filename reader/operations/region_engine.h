@@ -13,7 +13,8 @@ namespace penstock {
 // The stack by its regions (mask_regions.h). `exact`: integer totals. Null where the elements have
 // no kernel for it, or where mask after mask is quicker.
 std::unique_ptr<const MaskEngine> MakeRegionEngine(std::span<const Mask> masks,
-                                                   ElementType element_type, bool exact);
+                                                   ElementType element_type, bool exact,
+                                                   size_t tile_pixels);
 
 }  // namespace penstock
 

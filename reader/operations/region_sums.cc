@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "reader/kernels/aligned_vector.h"
+#include "reader/kernels/region_runs.h"
 #include "reader/kernels/region_sums.h"
+#include "reader/operations/region_run_sums.h"
 
 namespace penstock {
 
@@ -22,6 +24,8 @@ constexpr size_t kLanes = kRegionVectorBytes / sizeof(Pixel);
 // What a step, and a vector whose pixels go to their bins one by one, cost in products of a vector
 // with a mask (tools/bench, AVX2).
 constexpr double kStepInProducts = 3.5;
+// With fewer masks the memory is the limit; a stack is then worth so many.
+constexpr double kFewMasks = 3;
 template <typename Pixel>
 constexpr double kBinnedVectorInProducts = sizeof(Pixel) == 1   ? 11.5
                                            : sizeof(Pixel) == 2 ? 8
@@ -196,21 +200,33 @@ class BinnedSums final : public RegionSums<Pixel> {
 
 template <typename Pixel>
 std::unique_ptr<const RegionSums<Pixel>> MakeRegionSums(const MaskRegions& regions,
-                                                        double most_products) {
-  const size_t vectors = regions.of_pixel.size() / kLanes<Pixel>;
-  const double binned = static_cast<double>(vectors) * kBinnedVectorInProducts<Pixel>;
-  const double most = std::min(most_products, binned);
+                                                        size_t tile_pixels, size_t mask_count) {
+  const auto vectors = static_cast<double>(regions.of_pixel.size() / kLanes<Pixel>);
+  const double binned = vectors * kBinnedVectorInProducts<Pixel>;
+  const double masks = vectors * static_cast<double>(mask_count);
+  if constexpr (!std::is_same_v<Pixel, float>) {
+    if (kernels::RegionRunsAreQuick()) {
+      constexpr double kVectorsOfRunVector =
+          static_cast<double>(kernels::kRunVectorBytes) / kRegionVectorBytes;
+      const double most = std::min(masks, binned) / kVectorsOfRunVector;
+      if (auto runs = MakeRegionRunSums<Pixel>(regions, tile_pixels, most)) return runs;
+      return binned < masks ? std::make_unique<BinnedSums<Pixel>>(regions) : nullptr;
+    }
+  }
+  const double worth = std::max(masks, vectors * kFewMasks);
+  const auto most_steps = static_cast<size_t>(std::min(worth, binned) / kStepInProducts);
   if (auto plan =
-          RegionStepPlan::Make(regions, kLanes<Pixel>, static_cast<size_t>(most / kStepInProducts),
-                               kMostStepsPerSlot<Pixel>)) {
+          RegionStepPlan::Make(regions, kLanes<Pixel>, most_steps, kMostStepsPerSlot<Pixel>)) {
     return std::make_unique<StepSums<Pixel>>(regions, std::move(*plan));
   }
-  if (binned >= most_products) return nullptr;
-  return std::make_unique<BinnedSums<Pixel>>(regions);
+  return binned < worth ? std::make_unique<BinnedSums<Pixel>>(regions) : nullptr;
 }
 
-template std::unique_ptr<const RegionSums<uint8_t>> MakeRegionSums(const MaskRegions&, double);
-template std::unique_ptr<const RegionSums<uint16_t>> MakeRegionSums(const MaskRegions&, double);
-template std::unique_ptr<const RegionSums<float>> MakeRegionSums(const MaskRegions&, double);
+template std::unique_ptr<const RegionSums<uint8_t>> MakeRegionSums(const MaskRegions&, size_t,
+                                                                   size_t);
+template std::unique_ptr<const RegionSums<uint16_t>> MakeRegionSums(const MaskRegions&, size_t,
+                                                                    size_t);
+template std::unique_ptr<const RegionSums<float>> MakeRegionSums(const MaskRegions&, size_t,
+                                                                 size_t);
 
 }  // namespace penstock

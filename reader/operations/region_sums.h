@@ -22,11 +22,11 @@ class RegionSums {
   virtual void Add(const Tile& tile, Sum* sums) const = 0;
 };
 
-// The quickest way for uint8_t, uint16_t or float; null where it costs as much as `most_products`
-// products of a vector with a mask, for the whole frame. `regions` must outlive it.
+// The quickest way for uint8_t, uint16_t or float; null where products with `mask_count` masks are
+// quicker. `tile_pixels`: as in PassPlan. `regions` must outlive it.
 template <typename Pixel>
 std::unique_ptr<const RegionSums<Pixel>> MakeRegionSums(const MaskRegions& regions,
-                                                        double most_products);
+                                                        size_t tile_pixels, size_t mask_count);
 
 }  // namespace penstock
 

@@ -108,6 +108,22 @@ TEST_P(KernelTest, WeighsBytesExactly) {
   });
 }
 
+TEST_P(KernelTest, WeighsBytesByBytesExactly) {
+  for (const int8_t minimum : {int8_t{-128}, int8_t{-3}}) {
+    ForSizes([minimum](size_t frames, size_t pixels, size_t masks) {
+      const auto data = RandomIntegers<uint8_t>(frames * (pixels + kFrameGap), 0, 255, 3);
+      const auto mask =
+          RandomIntegers<int8_t>(masks * pixels, minimum, static_cast<int8_t>(-(minimum + 1)), 4);
+      CompareExactly<uint8_t, int8_t, int64_t>(
+          data, mask, frames, pixels, masks,
+          [minimum](const auto& run, const auto& mask_run) {
+            MaskProduct(run, mask_run, -int32_t{minimum});
+          },
+          [](const auto& run, const auto& mask_run) { scalar::MaskProduct(run, mask_run); });
+    });
+  }
+}
+
 TEST_P(KernelTest, WeighsWordsExactly) {
   for (const int16_t maximum : {int16_t{1}, int16_t{130}, int16_t{32767}}) {
     ForSizes([maximum](size_t frames, size_t pixels, size_t masks) {
@@ -156,6 +172,15 @@ TEST_P(KernelTest, LargeFramesAtTheLimitsDoNotOverflow) {
       total = 0;
       MaskProduct({bytes.data(), kPixels, 1, kPixels},
                   MaskRun<int16_t, int64_t>{&row, 1, &total, 1}, std::abs(int{weight}));
+      EXPECT_EQ(total, int64_t{bytes[0]} * weight * static_cast<int64_t>(kPixels));
+    }
+    for (const int8_t weight : {int8_t{1}, int8_t{-128}, int8_t{127}}) {
+      const std::vector<uint8_t> bytes(kPixels, static_cast<uint8_t>(value));
+      const std::vector<int8_t> mask(kPixels, weight);
+      const int8_t* const row = mask.data();
+      int64_t total = 0;
+      MaskProduct({bytes.data(), kPixels, 1, kPixels}, MaskRun<int8_t, int64_t>{&row, 1, &total, 1},
+                  std::abs(int{weight}));
       EXPECT_EQ(total, int64_t{bytes[0]} * weight * static_cast<int64_t>(kPixels));
     }
   }
@@ -268,11 +293,55 @@ TEST_P(KernelTest, CountsAreExact) {
       for (size_t b = 0; b <= count; ++b) {
         edges.push_back(0.2f + 3.7f * static_cast<float>(b) / static_cast<float>(count));
       }
-      const UniformBins bins{count, 0.2f, static_cast<float>(count) / 3.7f, edges.data()};
+      const UniformBins bins{count, 0.2f, static_cast<float>(count) / 3.7f, 0, edges.data()};
       std::vector<uint32_t> counts(count + 3, 1), expected(count + 3, 1);
       CountBins(floats.data(), pixels, bins, counts.data());
       scalar::CountBins(floats.data(), pixels, bins, expected.data());
       EXPECT_EQ(counts, expected);
+    }
+  }
+}
+
+// Whole numbers in bins that begin with them, and what lies beside, beyond and nowhere.
+TEST_P(KernelTest, BinsOfWholeNumbersBeginWithThem) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  struct Case {
+    size_t count;
+    float low;
+    float width;
+  };
+  for (const Case& each :
+       {Case{256, 0, 1}, Case{256, -17, 1}, Case{100, 3, 0.5f}, Case{60000, 0, 2}, Case{7, 1e6f, 1},
+        Case{65536, 0, 1}, Case{16, 3e7f, 1}}) {
+    std::vector<float> edges;
+    for (size_t b = 0; b <= each.count; ++b) {
+      edges.push_back(each.low + each.width * static_cast<float>(b));
+    }
+    edges.back() = std::nextafter(edges.back(), kInfinity);
+    std::vector<float> pixels = {kInfinity,
+                                 -kInfinity,
+                                 1e30f,
+                                 -1e30f,
+                                 0,
+                                 -0.0f,
+                                 std::numeric_limits<float>::quiet_NaN(),
+                                 -std::numeric_limits<float>::quiet_NaN()};
+    for (const size_t b : {size_t{0}, size_t{1}, each.count / 2, each.count - 1, each.count}) {
+      const float edge = each.low + each.width * static_cast<float>(b);
+      for (const float x : {edge, std::nextafter(edge, kInfinity), std::nextafter(edge, -kInfinity),
+                            edge + each.width / 2}) {
+        pixels.push_back(x);
+      }
+    }
+    while (pixels.size() < 9001) {  // more than is counted at a time
+      pixels.push_back(pixels[pixels.size() % 28] + static_cast<float>(pixels.size() % 5));
+    }
+    for (const float width : {each.width, 0.0f}) {
+      const UniformBins bins{each.count, each.low, 1 / each.width, width, edges.data()};
+      std::vector<uint32_t> counts(each.count + 3, 1), expected(each.count + 3, 1);
+      CountBins(pixels.data(), pixels.size(), bins, counts.data());
+      scalar::CountBins(pixels.data(), pixels.size(), bins, expected.data());
+      EXPECT_EQ(counts, expected) << each.count << " bins from " << each.low;
     }
   }
 }
@@ -359,7 +428,9 @@ TEST_P(KernelTest, DiscardReadsEveryByte) {
   for (const size_t size : {size_t{0}, size_t{5}, size_t{511}, size_t{512}, size_t{100003}}) {
     auto bytes = RandomIntegers<uint8_t>(size, 0, 255, 22);
     const auto* const data = reinterpret_cast<const std::byte*>(bytes.data());
-    EXPECT_EQ(LoadAndDiscard(data, size), scalar::LoadAndDiscard(data, size)) << size;
+    for (const ReadPattern pattern : {ReadPattern::kLinear, ReadPattern::kEightStreams}) {
+      EXPECT_EQ(LoadAndDiscard(data, size, pattern), scalar::LoadAndDiscard(data, size)) << size;
+    }
   }
 }
 

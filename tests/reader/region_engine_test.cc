@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -13,7 +14,9 @@
 
 #include "penstock/reader/mask.h"
 #include "reader/kernels/kernels.h"
+#include "reader/kernels/region_runs.h"
 #include "reader/operations/mask_regions.h"
+#include "reader/operations/region_run_sums.h"
 #include "reader/operations/region_sums.h"
 #include "tests/reader/random_frames.h"
 
@@ -86,7 +89,7 @@ template <typename Pixel, typename Total>
 void CompareEngine(double weight, bool exact) {
   const std::vector<Mask> masks = Overlapping(weight);
   const auto pixels = RandomPixels<Pixel>();
-  const auto engine = MakeRegionEngine(masks, kTypeOf<Pixel>, exact);
+  const auto engine = MakeRegionEngine(masks, kTypeOf<Pixel>, exact, 4096);
   ASSERT_NE(engine, nullptr);
   ASSERT_EQ(engine->is_exact(), (std::is_same_v<Total, int64_t>));
   for (const Cut& cut : kCuts) {
@@ -134,7 +137,7 @@ void CompareSums(size_t rings) {
   const auto regions = MaskRegions::Find(masks, 500);
   ASSERT_TRUE(regions.has_value());
   ASSERT_EQ(regions->count, rings);
-  const auto sums = MakeRegionSums<Pixel>(*regions, 1e9);
+  const auto sums = MakeRegionSums<Pixel>(*regions, 4096, 1000000);
   ASSERT_NE(sums, nullptr);
   const auto pixels = RandomPixels<Pixel>();
   for (const Cut& cut : kCuts) {
@@ -165,6 +168,44 @@ TEST_P(RegionEngineTest, FewAndManyRegionsAreAddedUp) {
   }
 }
 
+// Region after region, in chunks that tiles of some sizes are multiples of.
+template <typename Pixel>
+void CompareRuns(size_t tile_pixels) {
+  constexpr size_t kRings = 9;
+  std::vector<Mask> masks;
+  for (size_t k = 0; k < kRings; ++k) {
+    const auto at = static_cast<double>(k);
+    masks.push_back(AnnulusMask(kSignal, 65.2, 48.7, at * 7, at * 7 + 6));  // and gaps
+  }
+  const auto regions = MaskRegions::Find(masks, 500);
+  ASSERT_TRUE(regions.has_value());
+  const auto sums = MakeRegionRunSums<Pixel>(*regions, tile_pixels, 1e9);
+  ASSERT_EQ(sums != nullptr, kernels::RegionRunsAreQuick());
+  if (sums == nullptr) return;
+  const auto pixels = RandomPixels<Pixel>();
+  std::vector<int64_t> found(kFrames * kRings), expected(kFrames * kRings);
+  for (size_t first = 0; first < kPixels; first += tile_pixels) {
+    const size_t count = std::min(tile_pixels, kPixels - first);
+    sums->Add(TileOf(pixels, first, count, kFrames), found.data());
+  }
+  for (size_t f = 0; f < kFrames; ++f) {
+    for (size_t p = 0; p < kPixels; ++p) {
+      const uint16_t region = regions->of_pixel[p];
+      if (region != MaskRegions::kNone) {
+        expected[f * kRings + region] += pixels[f * kPixels + p];
+      }
+    }
+  }
+  EXPECT_EQ(found, expected) << tile_pixels;
+}
+
+TEST_P(RegionEngineTest, RunsOfRegionsAreExactInTilesOfAnySize) {
+  for (const size_t tile_pixels : {256U, 512U, 3328U, 4096U, 8192U, 12800U, 100U}) {
+    CompareRuns<uint8_t>(tile_pixels);
+    CompareRuns<uint16_t>(tile_pixels);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Targets, RegionEngineTest,
                          ::testing::ValuesIn(kernels::AvailableTargets()),
                          [](const auto& info) { return info.param; });
@@ -187,10 +228,11 @@ TEST(MaskRegionsTest, AreTheDistinctWeights) {
 TEST(MaskRegionsTest, MasksOfManyWeightsAreNone) {
   std::vector<Mask> masks{FullMask(kSignal)};
   for (size_t p = 0; p < kPixels; ++p) masks[0].weights[p] = static_cast<double>(p);
-  EXPECT_EQ(MakeRegionEngine(masks, ElementType::kUint16, true), nullptr);
+  EXPECT_EQ(MakeRegionEngine(masks, ElementType::kUint16, true, 4096), nullptr);
   // And of one alone nothing is won.
-  EXPECT_EQ(MakeRegionEngine(std::vector<Mask>{FullMask(kSignal)}, ElementType::kUint16, true),
-            nullptr);
+  EXPECT_EQ(
+      MakeRegionEngine(std::vector<Mask>{FullMask(kSignal)}, ElementType::kUint16, true, 4096),
+      nullptr);
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -19,9 +21,8 @@
 #include <thread>
 #include <vector>
 
+#include "measured_operations.h"
 #include "penstock/base/file.h"
-#include "penstock/reader/operations.h"
-#include "penstock/reader/radial.h"
 #include "penstock/reader/reader.h"
 #include "reader/io/mapped_blocks.h"
 #include "reader/kernels/kernels.h"
@@ -46,7 +47,8 @@ double Seconds(std::chrono::steady_clock::time_point since) {
 
 // GiB/s of the payload by `threads` threads that only load, through mappings that are kept, as the
 // reader keeps its own.
-Result<double> LoadAndDiscard(const Reader& reader, MappedBlocks& blocks, int threads) {
+Result<double> LoadAndDiscard(const Reader& reader, MappedBlocks& blocks, int threads,
+                              kernels::ReadPattern pattern) {
   const Dataset& dataset = reader.dataset();
   // Partitions of the reader's size, so that the load is balanced in the same way.
   constexpr uint64_t kPart = uint64_t{64} << 20;
@@ -78,7 +80,7 @@ Result<double> LoadAndDiscard(const Reader& reader, MappedBlocks& blocks, int th
       if (mapped == nullptr || !mapped->Bring(part.begin, part.end).ok()) {
         return failed.store(true);
       }
-      seen ^= kernels::LoadAndDiscard(mapped->data() + part.begin, part.end - part.begin);
+      seen ^= kernels::LoadAndDiscard(mapped->data() + part.begin, part.end - part.begin, pattern);
     }
   };
   const auto start = std::chrono::steady_clock::now();
@@ -92,37 +94,27 @@ Result<double> LoadAndDiscard(const Reader& reader, MappedBlocks& blocks, int th
   return static_cast<double>(reader.shape().payload_bytes()) / seconds / (1 << 30);
 }
 
+// What counts as the limit is whichever way of reading is the faster one here.
+Result<kernels::ReadPattern> FasterPattern(const Reader& reader, MappedBlocks& blocks,
+                                           int threads) {
+  constexpr std::array kPatterns = {kernels::ReadPattern::kLinear,
+                                    kernels::ReadPattern::kEightStreams};
+  std::array<double, kPatterns.size()> best{};
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    for (size_t i = 0; i < kPatterns.size(); ++i) {
+      PENSTOCK_ASSIGN_OR_RETURN(const double rate,
+                                LoadAndDiscard(reader, blocks, threads, kPatterns[i]));
+      best[i] = std::max(best[i], rate);
+    }
+  }
+  return kPatterns[best[1] > best[0] ? 1 : 0];
+}
+
 void DropFromPageCache(const Dataset& dataset) {
   for (const BlockInfo& block : dataset.blocks()) {
     const auto file = OpenFile(dataset.directory() / block.relative_path, O_RDONLY);
     if (file.ok()) posix_fadvise(file->get(), 0, 0, POSIX_FADV_DONTNEED);
   }
-}
-
-// A ring of masks about the middle of the frame.
-std::vector<Mask> SomeMasks(SignalShape shape, int count) {
-  const double row = static_cast<double>(shape.rows) / 2;
-  const double column = static_cast<double>(shape.columns) / 2;
-  const double radius = static_cast<double>(std::min(shape.rows, shape.columns)) / 2;
-  std::vector<Mask> masks;
-  for (int k = 0; k < count; ++k) {
-    masks.push_back(AnnulusMask(shape, row, column, radius * k / count, radius * (k + 1) / count));
-  }
-  return masks;
-}
-
-// Masks that are neither binary nor of whole numbers, with other weights in every pixel of each:
-// no two pixels could be added before they are weighted.
-std::vector<Mask> SomeFloatMasks(SignalShape shape, int count) {
-  std::vector<Mask> masks = SomeMasks(shape, count);
-  uint32_t random = 1;
-  for (Mask& mask : masks) {
-    for (double& weight : mask.weights) {
-      random = random * 1664525 + 1013904223;
-      weight = 0.1 + static_cast<double>(random >> 8) / (1 << 24);
-    }
-  }
-  return masks;
 }
 
 // Touches nothing: what reading alone costs in the direct back end.
@@ -134,34 +126,6 @@ class NothingReduction final : public Reduction {
   void Process(State&, const Tile&) const override {}
   void Merge(State&, const Partition&) override {}
 };
-
-using Operations = std::vector<std::pair<std::string, std::unique_ptr<Reduction>>>;
-
-Result<Operations> MakeOperations(SignalShape signal) {
-  Operations operations;
-  operations.emplace_back("sum", std::make_unique<SumReduction>());
-  for (const int count : {1, 4, 8, 16, 32, 64}) {
-    PENSTOCK_ASSIGN_OR_RETURN(auto masks, MaskReduction::Create(SomeMasks(signal, count)));
-    operations.emplace_back(fmt::format("masks_{}", count), std::move(masks));
-  }
-  for (const int count : {1, 4, 8, 16}) {
-    PENSTOCK_ASSIGN_OR_RETURN(auto masks, MaskReduction::Create(SomeFloatMasks(signal, count)));
-    operations.emplace_back(fmt::format("float_masks_{}", count), std::move(masks));
-  }
-  operations.emplace_back("std", std::make_unique<StatisticsReduction>());
-  operations.emplace_back("extremes", std::make_unique<ExtremesReduction>());
-  PENSTOCK_ASSIGN_OR_RETURN(auto centre, CentreOfMassReduction::Create(FullMask(signal)));
-  operations.emplace_back("com", std::move(centre));
-  PENSTOCK_ASSIGN_OR_RETURN(auto histogram,
-                            HistogramReduction::Create({.count = 256, .low = 0, .high = 256}));
-  operations.emplace_back("histogram", std::move(histogram));
-  const PolarGrid grid{.centre_row = static_cast<double>(signal.rows) / 2,
-                       .centre_column = static_cast<double>(signal.columns) / 2,
-                       .rings = 256};
-  PENSTOCK_ASSIGN_OR_RETURN(auto radial, RadialReduction::Create(grid));
-  operations.emplace_back("radial_256", std::move(radial));
-  return operations;
-}
 
 using Rates = std::map<std::string, std::vector<double>>;
 
@@ -176,22 +140,20 @@ Status Measure(const BandwidthOptions& options, Rates& rates) {
   PENSTOCK_ASSIGN_OR_RETURN(const Reader cold_reader, Reader::Open(options.dataset, direct));
   const SignalShape signal = reader.shape().signal;
 
-  PENSTOCK_ASSIGN_OR_RETURN(const auto operations, MakeOperations(signal));
+  PENSTOCK_ASSIGN_OR_RETURN(const auto operations, MakeMeasuredOperations(signal, options.only));
 
   MappedBlocks blocks;
+  PENSTOCK_ASSIGN_OR_RETURN(const auto pattern, FasterPattern(reader, blocks, options.threads));
   PassOptions pass;
   pass.threads = options.threads;
   pass.tile_bytes = options.tile_bytes;
   pass.tile_frames = options.tile_frames;
   for (int repeat = -1; repeat < options.repeat; ++repeat) {  // the first one only warms up
-    for (const auto& [name, operation] : operations) {
-      if (!options.only.empty() &&
-          std::find(options.only.begin(), options.only.end(), name) == options.only.end()) {
-        continue;
-      }
+    for (const auto& [name, owned] : operations) {
       PENSTOCK_ASSIGN_OR_RETURN(const double limit,
-                                LoadAndDiscard(reader, blocks, options.threads));
-      Reduction* const reductions[] = {operation.get()};
+                                LoadAndDiscard(reader, blocks, options.threads, pattern));
+      std::vector<Reduction*> reductions;
+      for (const auto& reduction : owned) reductions.push_back(reduction.get());
       PENSTOCK_ASSIGN_OR_RETURN(const PassSummary summary, reader.Run(reductions, pass));
       if (repeat < 0) continue;
       const double rate = static_cast<double>(summary.bytes) / summary.seconds / (1 << 30);
@@ -200,13 +162,15 @@ Status Measure(const BandwidthOptions& options, Rates& rates) {
       rates[name + "_ratio"].push_back(rate / limit);
     }
   }
+  PENSTOCK_ASSIGN_OR_RETURN(const auto cold_operations,
+                            MakeMeasuredOperations(signal, {"masks_1"}));
   for (int repeat = 0; options.cold && repeat < options.repeat; ++repeat) {
     NothingReduction nothing;
     Reduction* const nothing_only[] = {&nothing};
     DropFromPageCache(reader.dataset());
     PENSTOCK_ASSIGN_OR_RETURN(const PassSummary read, cold_reader.Run(nothing_only, pass));
     rates["direct_read"].push_back(static_cast<double>(read.bytes) / read.seconds / (1 << 30));
-    Reduction* const one_mask[] = {operations[1].second.get()};  // masks_1
+    Reduction* const one_mask[] = {cold_operations.front().reductions.front().get()};
     DropFromPageCache(reader.dataset());
     PENSTOCK_ASSIGN_OR_RETURN(const PassSummary masked, cold_reader.Run(one_mask, pass));
     rates["direct_masks_1"].push_back(static_cast<double>(masked.bytes) / masked.seconds /
@@ -229,8 +193,7 @@ int Main(int argc, char** argv) {
   app.add_option("--repeat", options.repeat)->check(CLI::Range(1, 1000));
   app.add_option("--tile-bytes", options.tile_bytes);
   app.add_option("--tile-frames", options.tile_frames);
-  app.add_option("--only", options.only,
-                 "some of sum, masks_K, float_masks_K, std, extremes, com, histogram, radial_256")
+  app.add_option("--only", options.only, "names of operations (measured_operations.h)")
       ->delimiter(',');
   app.add_flag("--cold", options.cold, "also the direct back end, after dropping the page cache");
   app.add_flag("--json", options.json);

@@ -73,8 +73,8 @@ struct PassProgress {
 
 struct PassOptions {
   int threads = 0;  // 0: one per processor that this process may use
-  // Of one tile: half an L2 cache of 1 MiB.
-  size_t tile_bytes = size_t{512} << 10;
+  // Of one tile: about an L2 cache. Frames that are cut into several are read in shorter runs.
+  size_t tile_bytes = size_t{1} << 20;
   int64_t tile_frames = 0;  // 0: chosen from the size of a frame
   // Frames of one partition, rounded to whole tiles. Results of float data depend on it (in the
   // last digits), on nothing else here.

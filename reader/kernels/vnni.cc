@@ -1,0 +1,28 @@
+#include "reader/kernels/vnni.h"
+
+#include <hwy/highway.h>
+
+namespace penstock::kernels {
+
+namespace {
+
+bool is_allowed = true;
+
+bool ProcessorHasVnni() {
+#if HWY_ARCH_X86 && (defined(__GNUC__) || defined(__clang__))
+  return __builtin_cpu_supports("avx512vnni") != 0;
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+bool HasVnni() {
+  static const bool has = ProcessorHasVnni();
+  return has && is_allowed;
+}
+
+void AllowVnni(bool allowed) { is_allowed = allowed; }
+
+}  // namespace penstock::kernels

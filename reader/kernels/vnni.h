@@ -1,0 +1,15 @@
+#ifndef PENSTOCK_READER_KERNELS_VNNI_H_
+#define PENSTOCK_READER_KERNELS_VNNI_H_
+
+namespace penstock::kernels {
+
+// Whether the processor has AVX512_VNNI: products of 16-bit and of 8-bit integers that are added to
+// 32-bit sums in one instruction.
+bool HasVnni();
+
+// For tests and benchmarks: false, as if it had not. Not thread-safe.
+void AllowVnni(bool allowed);
+
+}  // namespace penstock::kernels
+
+#endif  // PENSTOCK_READER_KERNELS_VNNI_H_
