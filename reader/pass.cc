@@ -48,8 +48,9 @@ class Pass {
         view_(std::move(view)),
         reductions_(reductions),
         options_(options),
-        plan_(MakePlan(input, input.shape, options)),
-        seen_plan_(MakePlan(input, view_ ? view_->seen() : input.shape, options)),
+        plan_(MakePlan(input, input.shape, options, reductions.size())),
+        seen_plan_(
+            MakePlan(input, view_ ? view_->seen() : input.shape, options, reductions.size())),
         partitions_(PlanPartitions(
             input.blocks, plan_.partition_frames, input.partition_ends, options.selection,
             kBridgedBytes / static_cast<int64_t>(input.shape.frame_bytes()))),

@@ -12,6 +12,8 @@ constexpr int64_t kMaximumTileFrames = 4096;
 // Few frames with long runs of pixels are read fastest. A stack of masks for large frames does not
 // fit the L2 cache, so that more frames have to share each of its tiles.
 constexpr int64_t kTileFrames = 8;
+constexpr size_t kTileBytes = size_t{1} << 20;
+constexpr size_t kTileBytesOfSeveral = kTileBytes / 2;
 constexpr int64_t kTileFramesOfLargeFrames = 32;
 constexpr int64_t kLargeFrame = int64_t{2} << 20;
 
@@ -22,10 +24,14 @@ int64_t TilePixelsOfWholeFrame(const DatasetShape& shape) {
   return (pixels + kTilePixelUnit - 1) / kTilePixelUnit * kTilePixelUnit;
 }
 
-PassPlan MakePlan(const PassInput& input, const DatasetShape& shape, const PassOptions& options) {
+PassPlan MakePlan(const PassInput& input, const DatasetShape& shape, const PassOptions& options,
+                  size_t reductions) {
   PassPlan plan;
   plan.shape = shape;
-  const auto tile_bytes = static_cast<int64_t>(std::max<size_t>(options.tile_bytes, 4096));
+  const size_t chosen_bytes = options.tile_bytes > 0 ? options.tile_bytes
+                              : reductions > 1       ? kTileBytesOfSeveral
+                                                     : kTileBytes;
+  const auto tile_bytes = static_cast<int64_t>(std::max<size_t>(chosen_bytes, 4096));
   const auto frame_bytes = static_cast<int64_t>(input.shape.frame_bytes());
   const auto element_bytes = static_cast<int64_t>(ElementSize(shape.element_type));
   const int64_t wanted = options.tile_frames > 0     ? options.tile_frames

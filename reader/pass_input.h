@@ -40,8 +40,9 @@ struct PassInput {
 int64_t TilePixelsOfWholeFrame(const DatasetShape& shape);
 
 // Tiles and partitions. The input decides how many frames go together, `shape` (of frames as they
-// are stored, or as they are seen) how many pixels.
-PassPlan MakePlan(const PassInput& input, const DatasetShape& shape, const PassOptions& options);
+// are stored, or as they are seen) how many pixels. `reductions`: that share the pass.
+PassPlan MakePlan(const PassInput& input, const DatasetShape& shape, const PassOptions& options,
+                  size_t reductions);
 
 }  // namespace penstock
 

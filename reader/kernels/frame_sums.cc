@@ -22,7 +22,6 @@ namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
-void SumU8(const FramePixels<uint8_t>& frames, uint32_t* sums) { scalar::AddFrames(frames, sums); }
 void SumU16(const FramePixels<uint16_t>& frames, uint32_t* sums) {
   scalar::AddFrames(frames, sums);
 }
@@ -30,9 +29,6 @@ void SumU32(const FramePixels<uint32_t>& frames, uint64_t* sums) {
   scalar::AddFrames(frames, sums);
 }
 void SumF32(const FramePixels<float>& frames, double* sums) { scalar::AddFrames(frames, sums); }
-void MomentsU8(const FramePixels<uint8_t>& frames, uint32_t* sums, uint32_t* squares) {
-  scalar::AddMoments(frames, sums, squares);
-}
 void MomentsU16(const FramePixels<uint16_t>& frames, uint32_t* sums, uint64_t* squares) {
   scalar::AddMoments(frames, sums, squares);
 }
@@ -93,32 +89,6 @@ struct SumKernel {
       hn::StoreU(sum, d, into + p);
     }
     scalar::AddFrames(FramePixels<Pixel>{first + p, stride, kFrames, pixels - p}, into + p);
-  }
-};
-
-struct MomentsKernelU8 {
-  uint32_t* sums;
-  uint32_t* squares;
-
-  template <size_t kFrames>
-  HWY_INLINE void Group(const uint8_t* first, size_t stride, size_t pixels, size_t offset) const {
-    const hn::ScalableTag<uint32_t> d;
-    const size_t lanes = hn::Lanes(d);
-    size_t p = 0;
-    for (; p + lanes <= pixels; p += lanes) {
-      auto sum = hn::LoadU(d, sums + offset + p);
-      auto square = hn::LoadU(d, squares + offset + p);
-      PENSTOCK_UNROLL
-      for (size_t f = 0; f < kFrames; ++f) {
-        const auto x = LoadAs(d, first + f * stride + p);
-        sum = hn::Add(sum, x);
-        square = hn::Add(square, hn::Mul(x, x));
-      }
-      hn::StoreU(sum, d, sums + offset + p);
-      hn::StoreU(square, d, squares + offset + p);
-    }
-    scalar::AddMoments(FramePixels<uint8_t>{first + p, stride, kFrames, pixels - p},
-                       sums + offset + p, squares + offset + p);
   }
 };
 
@@ -311,9 +281,6 @@ struct ShiftedMomentsKernel {
   }
 };
 
-void SumU8(const FramePixels<uint8_t>& frames, uint32_t* sums) {
-  OverTile(SumKernel<uint8_t, uint32_t>{sums}, frames);
-}
 void SumU16(const FramePixels<uint16_t>& frames, uint32_t* sums) {
   OverTile(SumKernel<uint16_t, uint32_t>{sums}, frames);
 }
@@ -322,9 +289,6 @@ void SumU32(const FramePixels<uint32_t>& frames, uint64_t* sums) {
 }
 void SumF32(const FramePixels<float>& frames, double* sums) {
   OverTile(SumKernel<float, double>{sums}, frames);
-}
-void MomentsU8(const FramePixels<uint8_t>& frames, uint32_t* sums, uint32_t* squares) {
-  OverTile(MomentsKernelU8{sums, squares}, frames);
 }
 void MomentsU16(const FramePixels<uint16_t>& frames, uint32_t* sums, uint64_t* squares) {
   OverTile(MomentsKernelU16{sums, squares}, frames);
@@ -347,18 +311,13 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace penstock::kernels {
 
-HWY_EXPORT(SumU8);
 HWY_EXPORT(SumU16);
 HWY_EXPORT(SumU32);
 HWY_EXPORT(SumF32);
-HWY_EXPORT(MomentsU8);
 HWY_EXPORT(MomentsU16);
 HWY_EXPORT(MomentsU32);
 HWY_EXPORT(MomentsF32);
 
-void AddFrames(const FramePixels<uint8_t>& frames, uint32_t* sums) {
-  HWY_DYNAMIC_DISPATCH(SumU8)(frames, sums);
-}
 void AddFrames(const FramePixels<uint16_t>& frames, uint32_t* sums) {
   HWY_DYNAMIC_DISPATCH(SumU16)(frames, sums);
 }
@@ -367,9 +326,6 @@ void AddFrames(const FramePixels<uint32_t>& frames, uint64_t* sums) {
 }
 void AddFrames(const FramePixels<float>& frames, double* sums) {
   HWY_DYNAMIC_DISPATCH(SumF32)(frames, sums);
-}
-void AddMoments(const FramePixels<uint8_t>& frames, uint32_t* sums, uint32_t* squares) {
-  HWY_DYNAMIC_DISPATCH(MomentsU8)(frames, sums, squares);
 }
 void AddMoments(const FramePixels<uint16_t>& frames, uint32_t* sums, uint64_t* squares) {
   HWY_DYNAMIC_DISPATCH(MomentsU16)(frames, sums, squares);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -31,29 +32,66 @@ struct StackProperties {
 constexpr double kLargestExactWeight = 9007199254740992.0;  // 2^53
 constexpr double kInt64Limit = 9.2e18;                      // below 2^63
 
+// Takes in a weight of one mask, which `pixels` of its pixels have.
+class Examiner {
+ public:
+  explicit Examiner(size_t masks) : totals_(masks) { found_.totals.resize(masks); }
+
+  void Take(size_t mask, double weight, double pixels) {
+    const double magnitude = std::abs(weight);
+    found_.binary = found_.binary && (weight == 0 || weight == 1);
+    found_.integer =
+        found_.integer && weight == std::floor(weight) && magnitude <= kLargestExactWeight;
+    found_.lowest_weight = std::min(found_.lowest_weight, weight);
+    found_.highest_weight = std::max(found_.highest_weight, weight);
+    totals_[mask].magnitude += magnitude * pixels;
+    totals_[mask].weight += weight * pixels;
+  }
+
+  StackProperties Found() {
+    found_.maximum_weight = std::max(found_.highest_weight, -found_.lowest_weight);
+    for (size_t k = 0; k < totals_.size(); ++k) {
+      found_.maximum_total = std::max(found_.maximum_total, totals_[k].magnitude);
+    }
+    for (size_t k = 0; found_.integer && k < totals_.size(); ++k) {
+      // Beyond 2^53 float64 does not know all integers, but nobody asks for the total.
+      if (totals_[k].magnitude <= kLargestExactWeight) {
+        found_.totals[k] = static_cast<int64_t>(totals_[k].weight);
+      }
+    }
+    return found_;
+  }
+
+ private:
+  struct Total {
+    double magnitude = 0;
+    double weight = 0;
+  };
+  StackProperties found_;
+  std::vector<Total> totals_;
+};
+
 StackProperties Examine(std::span<const Mask> masks) {
-  StackProperties found;
-  for (const Mask& mask : masks) {
-    double total = 0;
-    for (const double weight : mask.weights) {
-      const double magnitude = std::abs(weight);
-      found.binary = found.binary && (weight == 0 || weight == 1);
-      found.integer =
-          found.integer && weight == std::floor(weight) && magnitude <= kLargestExactWeight;
-      found.lowest_weight = std::min(found.lowest_weight, weight);
-      found.highest_weight = std::max(found.highest_weight, weight);
-      found.maximum_weight = std::max(found.maximum_weight, magnitude);
-      total += magnitude;
-    }
-    found.maximum_total = std::max(found.maximum_total, total);
+  Examiner examiner(masks.size());
+  for (size_t k = 0; k < masks.size(); ++k) {
+    for (const double weight : masks[k].weights) examiner.Take(k, weight, 1);
   }
-  found.totals.resize(masks.size());
-  if (found.integer && found.maximum_total < kInt64Limit) {
-    for (size_t k = 0; k < masks.size(); ++k) {
-      for (const double weight : masks[k].weights) found.totals[k] += static_cast<int64_t>(weight);
+  return examiner.Found();
+}
+
+// The same, from few weights instead of one for every pixel and mask.
+StackProperties Examine(const MaskRegions& regions, size_t mask_count) {
+  std::vector<double> pixels(regions.count);
+  for (const uint16_t region : regions.of_pixel) {
+    if (region != MaskRegions::kNone) ++pixels[region];
+  }
+  Examiner examiner(mask_count);
+  for (size_t r = 0; r < regions.count; ++r) {
+    for (size_t k = 0; k < mask_count; ++k) {
+      examiner.Take(k, regions.weights[r * mask_count + k], pixels[r]);
     }
   }
-  return found;
+  return examiner.Found();
 }
 
 // Packs the weights as MaskValue and calls `kernel(FramePixels<Pixel>, MaskRun<MaskValue, Total>)`.
@@ -191,14 +229,17 @@ void MaskEngine::Multiply(const Tile&, double*) const { std::abort(); }
 Result<std::unique_ptr<const MaskEngine>> MaskEngine::Make(std::span<const Mask> masks,
                                                            ElementType element_type,
                                                            int64_t tile_pixels) {
-  const StackProperties stack = Examine(masks);
+  std::optional<MaskRegions> regions = FindFewRegions(masks);
+  const StackProperties stack = regions ? Examine(*regions, masks.size()) : Examine(masks);
   // The largest sum that data of this type can give, at every step of the way.
   const double largest = std::ldexp(1.0, static_cast<int>(8 * ElementSize(element_type)));
   const bool exact =
       IsInteger(element_type) && stack.integer && largest * stack.maximum_total < kInt64Limit;
-  if (auto by_regions =
-          MakeRegionEngine(masks, element_type, exact, static_cast<size_t>(tile_pixels)))
-    return by_regions;
+  if (regions) {
+    auto engine = MakeRegionEngine(std::move(*regions), masks.size(), element_type, exact,
+                                   static_cast<size_t>(tile_pixels));
+    if (engine) return engine;
+  }
   switch (element_type) {
     case ElementType::kUint8:
       return MakeEngineU8(masks, stack, exact);

@@ -8,35 +8,78 @@ namespace penstock {
 
 namespace {
 
-// Regions so far and the weight in one more mask: a region of both.
-class Splitter {
+// Cuts regions finer, mask after mask. What a mask does not touch stays as it is: masks are mostly
+// zeros, and there may be many of them.
+class Cutter {
  public:
-  uint32_t Split(uint32_t region, double weight) {
+  explicit Cutter(size_t pixels) : of_pixel_(pixels), parts_(1) {}
+
+  // False: more than `most` regions of some weight, or a weight that is not finite.
+  bool Cut(size_t mask, const std::vector<double>& weights, size_t most) {
+    finer_.clear();
+    last_region_ = UINT32_MAX;
+    const size_t before = parts_.size();
+    for (size_t p = 0; p < weights.size(); ++p) {
+      const double weight = weights[p];
+      if (weight == 0) continue;
+      of_pixel_[p] = Finer(of_pixel_[p], weight, mask);
+      // All of these have a pixel.
+      if (parts_.size() - before > most || !std::isfinite(weight)) return false;
+    }
+    return true;
+  }
+
+  // Those that still have pixels, in the order of their first; kNone: of no weight.
+  std::optional<MaskRegions> Regions(size_t mask_count, size_t most) const {
+    constexpr uint32_t kUnseen = UINT32_MAX;
+    std::vector<uint32_t> numbers(parts_.size(), kUnseen);
+    numbers[0] = MaskRegions::kNone;
+    MaskRegions regions;
+    regions.of_pixel.reserve(of_pixel_.size());
+    for (const uint32_t region : of_pixel_) {
+      if (numbers[region] == kUnseen) {
+        if (regions.count == most) return std::nullopt;
+        numbers[region] = static_cast<uint32_t>(regions.count++);
+        const size_t row = regions.weights.size();
+        regions.weights.resize(row + mask_count);
+        for (uint32_t part = region; part != 0; part = parts_[part].of) {
+          regions.weights[row + parts_[part].mask] = parts_[part].weight;
+        }
+      }
+      regions.of_pixel.push_back(static_cast<uint16_t>(numbers[region]));
+    }
+    return regions;
+  }
+
+ private:
+  // The region `of` where the mask has that weight. 0: no weight in any mask.
+  struct Part {
+    uint32_t of = 0;
+    size_t mask = 0;
+    double weight = 0;
+  };
+
+  uint32_t Finer(uint32_t region, double weight, size_t mask) {
     const uint64_t bits = std::bit_cast<uint64_t>(weight);
     // Neighbours are alike.
     if (region == last_region_ && bits == last_bits_) return last_result_;
     last_region_ = region;
     last_bits_ = bits;
     const auto [at, is_new] =
-        results_.try_emplace({region, bits}, static_cast<uint32_t>(results_.size()));
-    if (is_new) parts_.push_back({region, weight});
+        finer_.try_emplace({region, bits}, static_cast<uint32_t>(parts_.size()));
+    if (is_new) parts_.push_back({region, mask, weight});
     return last_result_ = at->second;
   }
 
-  struct Part {
-    uint32_t of;
-    double weight;
-  };
-  const std::vector<Part>& parts() const { return parts_; }
-
- private:
   struct Hash {
     size_t operator()(const std::pair<uint32_t, uint64_t>& key) const {
       return (key.second ^ (uint64_t{key.first} << 32)) * 0x9E3779B97F4A7C15U >> 16;
     }
   };
-  std::unordered_map<std::pair<uint32_t, uint64_t>, uint32_t, Hash> results_;
+
+  std::vector<uint32_t> of_pixel_;
   std::vector<Part> parts_;
+  std::unordered_map<std::pair<uint32_t, uint64_t>, uint32_t, Hash> finer_;  // by the present mask
   uint32_t last_region_ = UINT32_MAX;
   uint64_t last_bits_ = 0;
   uint32_t last_result_ = 0;
@@ -45,37 +88,11 @@ class Splitter {
 }  // namespace
 
 std::optional<MaskRegions> MaskRegions::Find(std::span<const Mask> masks, size_t most) {
-  const size_t pixels = masks.front().weights.size();
-  std::vector<uint32_t> of_pixel(pixels);
-  std::vector<std::vector<double>> rows(1);
-  for (const Mask& mask : masks) {
-    Splitter splitter;
-    for (size_t p = 0; p < pixels; ++p) {
-      const double weight = mask.weights[p] + 0.0;  // -0 is 0
-      of_pixel[p] = splitter.Split(of_pixel[p], weight);
-      // One more for what is in no mask.
-      if (splitter.parts().size() > most + 1 || !std::isfinite(weight)) return std::nullopt;
-    }
-    std::vector<std::vector<double>> finer;
-    finer.reserve(splitter.parts().size());
-    for (const Splitter::Part& part : splitter.parts()) {
-      finer.push_back(rows[part.of]);
-      finer.back().push_back(part.weight);
-    }
-    rows = std::move(finer);
+  Cutter cutter(masks.front().weights.size());
+  for (size_t k = 0; k < masks.size(); ++k) {
+    if (!cutter.Cut(k, masks[k].weights, most)) return std::nullopt;
   }
-  MaskRegions regions;
-  std::vector<uint16_t> numbers(rows.size(), kNone);
-  for (size_t r = 0; r < rows.size(); ++r) {
-    if (std::ranges::all_of(rows[r], [](double weight) { return weight == 0; })) continue;
-    numbers[r] = static_cast<uint16_t>(regions.count++);
-    regions.weights.insert(regions.weights.end(), rows[r].begin(), rows[r].end());
-  }
-  if (regions.count > most) return std::nullopt;
-  regions.of_pixel.resize(pixels);
-  std::ranges::transform(of_pixel, regions.of_pixel.begin(),
-                         [&](uint32_t r) { return numbers[r]; });
-  return regions;
+  return cutter.Regions(masks.size(), most);
 }
 
 std::optional<RegionStepPlan> RegionStepPlan::Make(const MaskRegions& regions, size_t lanes,

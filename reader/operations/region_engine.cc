@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -13,8 +14,6 @@
 namespace penstock {
 
 namespace {
-
-constexpr size_t kMostRegions = 1024;
 
 template <typename Pixel, typename Total>
 class RegionEngine final : public MaskEngine {
@@ -69,32 +68,36 @@ class RegionEngine final : public MaskEngine {
 };
 
 template <typename Pixel>
-std::unique_ptr<const MaskEngine> Make(std::span<const Mask> masks, bool exact,
+std::unique_ptr<const MaskEngine> Make(MaskRegions regions, size_t mask_count, bool exact,
                                        size_t tile_pixels) {
-  // The table of the sums, emptied and added up for each tile, must be small beside the tile.
-  constexpr size_t kPixelsPerRegion = 64;
-  auto regions = MaskRegions::Find(
-      masks, std::min(kMostRegions, masks.front().weights.size() / kPixelsPerRegion));
-  if (!regions) return nullptr;
   if constexpr (!std::is_same_v<Pixel, float>) {
-    if (exact)
-      return RegionEngine<Pixel, int64_t>::Make(std::move(*regions), masks.size(), tile_pixels);
+    if (exact) {
+      return RegionEngine<Pixel, int64_t>::Make(std::move(regions), mask_count, tile_pixels);
+    }
   }
-  return RegionEngine<Pixel, double>::Make(std::move(*regions), masks.size(), tile_pixels);
+  return RegionEngine<Pixel, double>::Make(std::move(regions), mask_count, tile_pixels);
 }
 
 }  // namespace
 
-std::unique_ptr<const MaskEngine> MakeRegionEngine(std::span<const Mask> masks,
+std::optional<MaskRegions> FindFewRegions(std::span<const Mask> masks) {
+  constexpr size_t kMostRegions = 1024;
+  // The table of the sums, emptied and added up for each tile, must be small beside the tile.
+  constexpr size_t kPixelsPerRegion = 64;
+  return MaskRegions::Find(masks,
+                           std::min(kMostRegions, masks.front().weights.size() / kPixelsPerRegion));
+}
+
+std::unique_ptr<const MaskEngine> MakeRegionEngine(MaskRegions regions, size_t mask_count,
                                                    ElementType element_type, bool exact,
                                                    size_t tile_pixels) {
   switch (element_type) {
     case ElementType::kUint8:
-      return Make<uint8_t>(masks, exact, tile_pixels);
+      return Make<uint8_t>(std::move(regions), mask_count, exact, tile_pixels);
     case ElementType::kUint16:
-      return Make<uint16_t>(masks, exact, tile_pixels);
+      return Make<uint16_t>(std::move(regions), mask_count, exact, tile_pixels);
     case ElementType::kFloat32:
-      return Make<float>(masks, exact, tile_pixels);
+      return Make<float>(std::move(regions), mask_count, exact, tile_pixels);
     default:
       return nullptr;
   }

@@ -79,6 +79,13 @@ struct Cut {
 constexpr Cut kCuts[] = {{0, kPixels, kFrames}, {0, kPixels, 3}, {4096, 4096, 9}, {777, 5001, 5},
                          {1001, 9, 8},          {0, 31, 4},      {12000, 707, 4}};
 
+std::unique_ptr<const MaskEngine> EngineOf(const std::vector<Mask>& masks, ElementType type,
+                                           bool exact) {
+  auto regions = FindFewRegions(masks);
+  if (!regions) return nullptr;
+  return MakeRegionEngine(std::move(*regions), masks.size(), type, exact, 4096);
+}
+
 class RegionEngineTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { kernels::UseTarget(GetParam()); }
@@ -89,7 +96,7 @@ template <typename Pixel, typename Total>
 void CompareEngine(double weight, bool exact) {
   const std::vector<Mask> masks = Overlapping(weight);
   const auto pixels = RandomPixels<Pixel>();
-  const auto engine = MakeRegionEngine(masks, kTypeOf<Pixel>, exact, 4096);
+  const auto engine = EngineOf(masks, kTypeOf<Pixel>, exact);
   ASSERT_NE(engine, nullptr);
   ASSERT_EQ(engine->is_exact(), (std::is_same_v<Total, int64_t>));
   for (const Cut& cut : kCuts) {
@@ -228,11 +235,9 @@ TEST(MaskRegionsTest, AreTheDistinctWeights) {
 TEST(MaskRegionsTest, MasksOfManyWeightsAreNone) {
   std::vector<Mask> masks{FullMask(kSignal)};
   for (size_t p = 0; p < kPixels; ++p) masks[0].weights[p] = static_cast<double>(p);
-  EXPECT_EQ(MakeRegionEngine(masks, ElementType::kUint16, true, 4096), nullptr);
+  EXPECT_EQ(EngineOf(masks, ElementType::kUint16, true), nullptr);
   // And of one alone nothing is won.
-  EXPECT_EQ(
-      MakeRegionEngine(std::vector<Mask>{FullMask(kSignal)}, ElementType::kUint16, true, 4096),
-      nullptr);
+  EXPECT_EQ(EngineOf({FullMask(kSignal)}, ElementType::kUint16, true), nullptr);
 }
 
 }  // namespace

@@ -73,11 +73,12 @@ struct PassProgress {
 
 struct PassOptions {
   int threads = 0;  // 0: one per processor that this process may use
-  // Of one tile: about an L2 cache. Frames that are cut into several are read in shorter runs.
-  size_t tile_bytes = size_t{1} << 20;
+  // Of one tile. 0: 1 MiB for a single reduction, which frames cut into fewer tiles suit better, half
+  // of it where several pass over the tile while it is in the L2 cache.
+  size_t tile_bytes = 0;
   int64_t tile_frames = 0;  // 0: chosen from the size of a frame
-  // Frames of one partition, rounded to whole tiles. Results of float data depend on it (in the
-  // last digits), on nothing else here.
+  // Frames of one partition, rounded to whole tiles. Results of float data depend on it and on the
+  // tiles (in the last digits), on nothing else here.
   size_t partition_bytes = size_t{64} << 20;
   // One per frame in scan order, 0: leave it out (penstock/reader/region.h); empty: all frames.
   // Blocks and runs of frames that nobody wants are not read.
