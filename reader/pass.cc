@@ -58,6 +58,7 @@ class Pass {
     plan_.partition_frames += input.partition_ends.most_before;
     plan_.partition_count = static_cast<int64_t>(partitions_.size());
     plan_.good_pixels = input.good_pixels;
+    plan_.pixel_order = input.pixel_order;
     seen_plan_.partition_frames = plan_.partition_frames;
     seen_plan_.partition_count = plan_.partition_count;
     if (view_) seen_plan_.good_pixels = view_->good_pixels();
@@ -409,6 +410,11 @@ Result<PassSummary> RunPass(const FrameProvider& provider, std::span<Reduction* 
                   .tile_frames = provider.tile_frames(),
                   .tile_pixels = provider.tile_pixels(),
                   .pixel_unit = provider.pixel_unit()};
+  if (!options.device && options.view.is_plain() &&
+      std::ranges::all_of(reductions,
+                          [](const Reduction* each) { return each->TakesPixelOrder(); })) {
+    input.pixel_order = provider.pixel_order();
+  }
   input.may_be_absent = [](int64_t /*block*/) { return true; };
   input.make_reader = [&provider](const PassPlan& plan, bool whole) {
     return std::make_unique<ProvidedFrames>(provider, plan, whole);

@@ -17,6 +17,7 @@ ProvidedFrames::ProvidedFrames(const FrameProvider& provider, const PassPlan& pl
       image_key_(provider.image_key()),
       element_bytes_(ElementSize(plan.shape.element_type)),
       frame_pixels_(plan.shape.signal.pixel_count()),
+      in_pixel_order_(plan.pixel_order != nullptr),
       group_frames_(plan.tile_frames),
       run_pixels_(std::min(plan.tile_pixels, frame_pixels_)),
       cursor_(provider.MakeCursor()) {
@@ -61,7 +62,8 @@ Result<FrameRun> ProvidedFrames::Next() {
   PENSTOCK_RETURN_IF_ERROR(cursor_->Read(
       {.frames = {next_frame_, next_frame_ + run.frame_count},
        .first_pixel = run.first_pixel,
-       .pixel_count = run.pixel_count},
+       .pixel_count = run.pixel_count,
+       .in_pixel_order = in_pixel_order_},
       pixels_.span().first(static_cast<size_t>(run.frame_count) * run.frame_stride), valid_));
   next_pixel_ += run.pixel_count;
   return run;

@@ -29,6 +29,7 @@ class ProvidedFrames final : public PartitionReader {
   const std::vector<int32_t>& image_key_;
   const size_t element_bytes_;
   const int64_t frame_pixels_;
+  const bool in_pixel_order_;
   int64_t group_frames_ = 1;  // frames that are read side by side
   int64_t run_pixels_ = 0;    // of each of them
   std::unique_ptr<FrameProvider::Cursor> cursor_;

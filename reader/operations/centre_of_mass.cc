@@ -99,6 +99,7 @@ bool CentreOfMassReduction::IsOrderFree() const { return moments_->IsOrderFree()
 bool CentreOfMassReduction::FoldsView(const FrameView& view) const {
   return moments_->FoldsView(view);
 }
+bool CentreOfMassReduction::TakesPixelOrder() const { return moments_->TakesPixelOrder(); }
 Status CentreOfMassReduction::Begin(const PassPlan& plan) { return moments_->Begin(plan); }
 std::unique_ptr<Reduction::State> CentreOfMassReduction::MakeState() const {
   return moments_->MakeState();

@@ -64,6 +64,12 @@ void KeepGoodPixels(SparseMask& mask, const std::vector<uint8_t>& good) {
   }
 }
 
+void Reorder(std::vector<double>& weights, const std::vector<uint32_t>& order) {
+  std::vector<double> reordered(weights.size());
+  std::ranges::transform(order, reordered.begin(), [&](uint32_t pixel) { return weights[pixel]; });
+  weights = std::move(reordered);
+}
+
 // The real and the imaginary part as masks of their own.
 template <typename AMask>
 void AddParts(FrameView::Folded<AMask> folded, size_t index, std::vector<AMask>& stack,
@@ -134,6 +140,9 @@ struct MaskReduction::Impl {
         Mask all = few != nullptr ? Dense(*few) : std::get<Mask>(std::move(mask));
         AddParts(fold(std::move(all)), k, stacks.dense, stacks.parts_of_dense);
       }
+    }
+    for (Mask& mask : stacks.dense) {
+      if (plan.pixel_order != nullptr) Reorder(mask.weights, *plan.pixel_order);
     }
     return stacks;
   }
@@ -241,6 +250,15 @@ const ResultArray& MaskReduction::result() const { return impl_->result; }
 bool MaskReduction::IsOrderFree() const { return true; }  // every frame has its own values
 
 bool MaskReduction::FoldsView(const FrameView& view) const { return view.IsFoldable(); }
+
+// Where the sums are exact: the last digits of others would depend on it.
+bool MaskReduction::TakesPixelOrder() const {
+  const auto is_whole = [](double weight) { return weight == std::floor(weight); };
+  return std::ranges::all_of(impl_->masks, [&](const AnyMask& any) {
+    const auto* const mask = std::get_if<Mask>(&any);
+    return mask != nullptr && !mask->is_complex() && std::ranges::all_of(mask->weights, is_whole);
+  });
+}
 
 Status MaskReduction::Begin(const PassPlan& plan) {
   const SignalShape shape = ShapeOf(impl_->masks.front());

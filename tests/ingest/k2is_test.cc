@@ -512,6 +512,38 @@ TEST(K2is, RandomDamageNeverCrashes) {
   }
 }
 
+TEST(K2is, PixelsInStoredOrderAreThoseOfTheFrame) {
+  const TestDirectory directory;
+  const auto source = Open(TestK2is({5, 6}, 0, true).Write(directory));
+  ASSERT_TRUE(source.ok()) << source.error().ToString();
+  const auto strips = (*source)->MakeStripDecoder();
+  const auto order = strips->stored_order();
+  ASSERT_EQ(order.size(), size_t{1860} * 2048);
+  EXPECT_EQ(order[17], 2049U);  // the second row of the first block
+  DecodeContext context;
+  TestReport report;
+  context.report = &report;
+  const std::vector<int64_t> frames = {0, -1, 1};
+  ASSERT_TRUE(strips->Begin(frames, context).ok());
+  std::vector<Bytes> found(3, Bytes(order.size() * 2));
+  const auto all = static_cast<int64_t>(order.size());
+  constexpr int64_t kPlaces = 16384;  // runs end within blocks, and begin there
+  for (int64_t first = 0; first < all; first += kPlaces) {
+    const int64_t last = std::min(first + kPlaces, all);
+    const auto bytes = static_cast<size_t>(last - first) * 2;
+    Bytes places(3 * bytes);
+    ASSERT_TRUE(strips->StoredPixels(first, last, places).ok());
+    for (size_t f = 0; f < 3; ++f) {
+      for (int64_t p = first; p < last; ++p) {
+        std::copy_n(places.begin() + static_cast<ptrdiff_t>(f * bytes) + (p - first) * 2, 2,
+                    found[f].begin() + static_cast<ptrdiff_t>(order[static_cast<size_t>(p)]) * 2);
+      }
+    }
+  }
+  EXPECT_EQ(found[0], K2isFrame(5));
+  EXPECT_EQ(found[2], K2isFrame(6));
+}
+
 // Blocks are unpacked where they lie in the page cache, from where somebody takes them away.
 TEST(K2is, ASectorThatIsCutShortBetweenStripsIsAnError) {
   const TestDirectory directory;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstring>
 #include <memory>
 #include <set>
@@ -39,7 +40,11 @@ class SyntheticProvider final : public FrameProvider {
     return std::make_unique<SyntheticCursor>(*this);
   }
 
+  std::shared_ptr<const std::vector<uint32_t>> pixel_order() const override { return order; }
+
   int64_t broken = -1;  // reading it is an error
+  std::shared_ptr<const std::vector<uint32_t>> order;
+  mutable std::atomic<int> read_in_order = 0;
 
  private:
   class SyntheticCursor final : public Cursor {
@@ -75,8 +80,17 @@ class SyntheticProvider final : public FrameProvider {
           continue;
         }
         const std::vector<std::byte> frame = SyntheticFrame(provider_.options_, n);
-        std::memcpy(destination.data() + i * stride,
-                    frame.data() + static_cast<size_t>(request.first_pixel) * element, stride);
+        if (!request.in_pixel_order) {
+          std::memcpy(destination.data() + i * stride,
+                      frame.data() + static_cast<size_t>(request.first_pixel) * element, stride);
+          continue;
+        }
+        ++provider_.read_in_order;
+        for (int64_t p = 0; p < request.pixel_count; ++p) {
+          const size_t pixel = (*provider_.order)[static_cast<size_t>(request.first_pixel + p)];
+          std::memcpy(destination.data() + i * stride + static_cast<size_t>(p) * element,
+                      frame.data() + pixel * element, element);
+        }
       }
       return Status::Ok();
     }
@@ -155,6 +169,50 @@ TEST_P(FrameProviderTest, ResultsEqualAPlainLoop) {
     EXPECT_EQ(done[static_cast<size_t>(n)], valid) << "frame " << n;
   }
   EXPECT_EQ(sum.result().integers(), total);
+}
+
+// Where all that a pass computes takes any order of the pixels, it gets that of the provider.
+TEST_P(FrameProviderTest, AnOrderOfItsOwnChangesNoResult) {
+  const auto& [threads, pixel_unit] = GetParam();
+  const SyntheticOptions options = Frames();
+  const SignalShape signal = options.shape.signal;
+  SyntheticProvider provider(options, {5}, pixel_unit);
+  std::vector<uint32_t> order(static_cast<size_t>(signal.pixel_count()));
+  for (size_t p = 0; p < order.size(); ++p) {
+    order[p] = static_cast<uint32_t>(p * 5 % order.size());  // 768 pixels
+  }
+  const PassOptions pass = Small(threads, static_cast<int64_t>(options.shape.frame_bytes()));
+  const auto make = [&] {
+    auto masks = MaskReduction::Create({DiskMask(signal, 11, 15, 8), FullMask(signal),
+                                        GradientMasks(signal, 3, 4, 1e9).front()});
+    EXPECT_TRUE(masks.ok());
+    return std::move(masks).value();
+  };
+  const auto plain = make();
+  Reduction* const alone[] = {plain.get()};
+  ASSERT_TRUE(RunPass(provider, alone, pass).ok());
+  EXPECT_EQ(provider.read_in_order, 0);
+
+  provider.order = std::make_shared<const std::vector<uint32_t>>(order);
+  const auto ordered = make();
+  Reduction* const reordered[] = {ordered.get()};
+  ASSERT_TRUE(RunPass(provider, reordered, pass).ok());
+  EXPECT_GT(provider.read_in_order, 0);
+  EXPECT_EQ(ordered->result().integers(), plain->result().integers());
+
+  // A sum of frames wants its pixels where they are, and float sums would differ in the last digits.
+  provider.read_in_order = 0;
+  const auto beside = make();
+  SumReduction sum;
+  Reduction* const both[] = {beside.get(), &sum};
+  ASSERT_TRUE(RunPass(provider, both, pass).ok());
+  Mask soft = FullMask(signal);
+  soft.weights[7] = 0.3;
+  const auto floats = MaskReduction::Create({soft});
+  Reduction* const float_alone[] = {floats->get()};
+  ASSERT_TRUE(RunPass(provider, float_alone, pass).ok());
+  EXPECT_EQ(provider.read_in_order, 0);
+  EXPECT_EQ(beside->result().integers(), plain->result().integers());
 }
 
 INSTANTIATE_TEST_SUITE_P(WholeAndStrips, FrameProviderTest,

@@ -11,12 +11,11 @@ import signal
 import statistics
 import subprocess
 
-from benchmarks.measure import GIB, Row, Table
+from benchmarks.measure import GIB, SIGNAL, Row, Table
 
 TYPES = ["float32", "uint16", "uint8"]
 OPERATIONS = ["sum", "masks_1", "masks_4", "masks_16", "std", "com", "radial_256"]
 EXECUTORS = ["dask", "threads", "inline"]
-SIGNAL = (256, 256)
 
 # Reads "OPERATION BACKEND" lines, answers each with the seconds of a run.
 WORKER = """
@@ -75,12 +74,8 @@ def run(bench):
 
 
 def _one_type(bench, dtype, program):
-    # A quarter of the size for each type, as the cold table reads every byte from the disk.
-    item = {"float32": 4, "uint16": 2, "uint8": 1}[dtype]
-    frames = max(64, int(bench.frames * 2 / item) // 4 // 64 * 64)
-    dataset, raw = bench.work / f"typed-{dtype}", bench.work / f"typed-{dtype}.raw"
-    bench.run(bench.penstock.parents[2] / "tests/penstock_make_dataset", dataset, "--scan-shape",
-              f"{frames // 64},64", "--sig-shape", *SIGNAL, "--dtype", dtype)
+    dataset, frames = bench.typed_dataset(dtype)  # a quarter of the size, as the cold table reads every byte from the disk
+    raw = bench.work / f"typed-{dtype}.raw"
     _write_raw(dataset, raw)
     size = raw.stat().st_size / GIB
     with contextlib.ExitStack() as stack:

@@ -11,6 +11,8 @@ import time
 
 GIB = 1 << 30
 FRAME_RECORD_BYTES = 131456  # 256x256 u16 MIB record
+SIGNAL = (256, 256)
+ITEM_BYTES = {"float32": 4, "uint16": 2, "uint8": 1}
 
 
 @dataclasses.dataclass
@@ -89,6 +91,15 @@ class Bench:
 
     def blocks(self, dataset=None):
         return sorted(path for path in ((dataset or self.dataset) / "data.zarr/real/c").rglob("*") if path.is_file())
+
+    def typed_dataset(self, dtype):
+        """A dataset of that type, a quarter of the simulated scan's size, and its number of frames."""
+        frames = max(64, int(self.frames * 2 / ITEM_BYTES[dtype]) // 4 // 64 * 64)
+        dataset = self.work / f"typed-{dtype}"
+        if not dataset.exists():
+            self.run(self.penstock.parents[2] / "tests/penstock_make_dataset", dataset, "--scan-shape",
+                     f"{frames // 64},64", "--sig-shape", *SIGNAL, "--dtype", dtype)
+        return dataset, frames
 
     def drop_from_page_cache(self, *paths):
         """Writes dirty pages back and drops the files from the page cache; all of it when root."""

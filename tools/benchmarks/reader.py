@@ -1,29 +1,40 @@
 """Reader: warm against the load-and-discard rate of the same mapping, cold against fio; how soon it starts."""
 
 import json
+import statistics
 
 from benchmarks.measure import GIB, Row, Table
 
 
 def run(bench):
-    return [_warm(bench, 1), _warm(bench, 2), _cold(bench), _start(bench)]
+    datasets = {"uint16": bench.dataset}
+    datasets.update({dtype: bench.typed_dataset(dtype)[0] for dtype in ("uint8", "float32")})
+    for dtype, dataset in datasets.items():
+        for threads in (1, 2):
+            yield _warm(bench, dataset, dtype, threads)
+    yield _cold(bench)
+    yield _start(bench)
 
 
-def _warm(bench, threads):
-    for block in bench.blocks():  # into the page cache, sequentially
+def _warm(bench, dataset, dtype, threads):
+    for block in bench.blocks(dataset):  # into the page cache, sequentially
         with open(block, "rb", buffering=0) as file:
             while file.read(16 << 20):
                 pass
-    report = json.loads(bench.run(bench.bandwidth, bench.dataset, "--threads", threads,
+    report = json.loads(bench.run(bench.bandwidth, dataset, "--threads", threads,
                                   "--repeat", bench.repeats, "--json").stdout)
     # The program takes the limit anew beside every operation, and forms the ratios itself.
     repetitions = report["repetitions"]
-    rows = []
+    rows, to_streams = [], []
     for name, rates in repetitions.items():
         if name + "_ratio" in repetitions:
             limits = [rate / ratio for rate, ratio in zip(rates, repetitions[name + "_ratio"])]
             rows.append(Row(name.replace("_", " "), "load and discard", rates, limits))
-    return Table(f"reader, warm, mmap, {threads} thread(s)", rows)
+            ratio = statistics.median(repetitions[name + "_ratio_to_eight_streams"])
+            to_streams.append(f"{name.replace('_', ' ')} {ratio:.2f}")
+    return Table(f"reader, warm, mmap, {dtype}, {threads} thread(s)", rows,
+                 ["load and discard: one linear read or eight side by side, whichever is faster;",
+                  "against the eight alone: " + ", ".join(to_streams)])
 
 
 def _cold(bench):

@@ -15,9 +15,11 @@ namespace {
 constexpr int32_t kInvalidFrame = 3;  // in image_key
 constexpr size_t kMostAnomalies = 1000;
 
-// A strip stays in the second-level cache together with what it is made of.
+// Four frames, which kernels take together; long enough strips of each that the blocks they are
+// made of are read in runs (measured with K2 IS: 128 KiB of 32 frames 4.8, this 12 GiB/s of
+// pixels).
 constexpr int64_t kStripFrames = 4;
-constexpr int64_t kStripBytes = int64_t{128} << 10;
+constexpr int64_t kStripBytes = int64_t{2048} << 10;
 
 // What one worker's decoder says of the frames that it has in hand.
 class CursorReport final : public ingest::DecodeReport {
@@ -120,6 +122,10 @@ class VendorFrames::StripCursor final : public FrameProvider::Cursor {
   Status Read(const Request& request, std::span<std::byte> destination,
               std::span<uint8_t> valid) override {
     if (request.first_pixel == 0) PENSTOCK_RETURN_IF_ERROR(Begin(request.frames, valid));
+    if (request.in_pixel_order) {
+      return decoder_->StoredPixels(request.first_pixel, request.first_pixel + request.pixel_count,
+                                    destination);
+    }
     const int64_t columns = frames_.plan_.shape.signal.columns;
     const int64_t first = request.first_pixel / columns;
     return decoder_->Rows(first, first + request.pixel_count / columns, destination);
@@ -191,6 +197,13 @@ int64_t VendorFrames::tile_frames() const { return in_strips_ ? kStripFrames : 0
 int64_t VendorFrames::tile_pixels() const {
   const auto element_bytes = static_cast<int64_t>(ElementSize(plan_.shape.element_type));
   return in_strips_ ? kStripBytes / kStripFrames / element_bytes : 0;
+}
+
+std::shared_ptr<const std::vector<uint32_t>> VendorFrames::pixel_order() const {
+  if (!in_strips_) return nullptr;
+  const auto order = plan_.source->MakeStripDecoder()->stored_order();
+  if (order.empty()) return nullptr;
+  return std::make_shared<const std::vector<uint32_t>>(order.begin(), order.end());
 }
 
 std::unique_ptr<FrameProvider::Cursor> VendorFrames::MakeCursor() const {

@@ -1,9 +1,6 @@
 #include "ingest/formats/k2is/k2is_strips.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -11,51 +8,29 @@
 #include "ingest/formats/k2is/sector_frame.h"
 #include "ingest/unpack/unpack.h"
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22  // Linux 5.14; older headers lack it
-#endif
-
 namespace penstock::ingest::k2is {
 
 namespace {
 
-constexpr uint64_t kPage = 4096;
 // Of longer strips the next one would have left the cache before it is wanted.
 constexpr size_t kFurthestPrefetch = 1024;
 
+constexpr uint32_t kColumnsOfBlock = 16;
+constexpr size_t kPixelsOfBlock = size_t{kColumnsOfBlock} * kBlockRows;
+
 }  // namespace
 
-K2isStrips::Bytes::~Bytes() { Unmap(); }
-
-void K2isStrips::Bytes::Unmap() {
-  guard_ = MappingGuard();
-  if (mapped_ != nullptr) munmap(mapped_, mapped_bytes_);
-  mapped_ = nullptr;
-}
-
-bool K2isStrips::Bytes::Map(const SourceReadMode& mode, uint64_t offset, uint64_t bytes) {
-  Unmap();
+bool K2isStrips::Bytes::Map(const SourceReadMode& mode, uint64_t offset, uint64_t bytes,
+                            std::shared_ptr<const MappedWindow>& window) {
+  window_.reset();
   if (!mode.IsResident(offset, bytes)) return false;
-  const uint64_t begin = offset / kPage * kPage;
-  mapped_bytes_ = offset + bytes - begin;
-  void* const address = mmap(nullptr, mapped_bytes_, PROT_READ, MAP_SHARED, mode.buffered_fd(),
-                             static_cast<off_t>(begin));
-  if (address == MAP_FAILED) return false;
-  mapped_ = address;
-  mapped_offset_ = begin;
-  guard_ = MappingGuard(address, mapped_bytes_);
-  // What cannot be read is read once more, which says why.
-  if (madvise(address, mapped_bytes_, MADV_POPULATE_READ) != 0 && errno != EINVAL) {
-    Unmap();
-    return false;
+  if (window == nullptr || !window->Holds(offset, bytes)) {
+    window = MappedWindow::Map(mode.buffered_fd(), offset, bytes);
+    if (window == nullptr) return false;
   }
-  span_ = {static_cast<const std::byte*>(address) + (offset - begin), bytes};
+  window_ = window;
+  span_ = window->At(offset, bytes);
   return true;
-}
-
-std::optional<uint64_t> K2isStrips::Bytes::lost() const {
-  const auto lost = guard_.lost();
-  return lost ? std::optional(mapped_offset_ + *lost) : std::nullopt;
 }
 
 Result<std::span<std::byte>> K2isStrips::Bytes::Room(uint64_t bytes) {
@@ -72,6 +47,7 @@ Status K2isStrips::OpenModes() {
                               SourceReadMode::Of(sector.fd.get(), sector.path));
     modes_.push_back(std::move(mode));
   }
+  windows_.resize(modes_.size());
   return Status::Ok();
 }
 
@@ -99,7 +75,7 @@ Status K2isStrips::BeginFrame(Frame& frame, int64_t number, DecodeContext& conte
       if (used == frame.bytes.size()) frame.bytes.emplace_back();
       Bytes& held = frame.bytes[used++];
       const uint64_t size = static_cast<uint64_t>(piece.blocks) * kBlockBytes;
-      if (!held.Map(modes_[file], piece.offset, size)) {
+      if (!held.Map(modes_[file], piece.offset, size, windows_[file])) {
         PENSTOCK_ASSIGN_OR_RETURN(const std::span<std::byte> room, held.Room(size));
         PENSTOCK_RETURN_IF_ERROR(
             context.ReadInto({file, sector.fd.get(), piece.offset, size}, room, sector.path));
@@ -138,6 +114,52 @@ Status K2isStrips::Rows(int64_t first, int64_t last, std::span<std::byte> destin
     UnpackRows(frames_[i].blocks, first, last, destination.data() + i * strip_bytes, kFrameRowBytes,
                std::min(rows * Uint12Blocks::kRowBytes, kFurthestPrefetch));
     PENSTOCK_RETURN_IF_ERROR(CheckRead(frames_[i]));
+  }
+  return Status::Ok();
+}
+
+std::span<const uint32_t> K2isStrips::stored_order() const {
+  static const std::vector<uint32_t> order = [] {
+    constexpr auto kBlocksInRow = static_cast<uint32_t>(kSectors * kBlocksAcross);
+    constexpr auto kRows = static_cast<uint32_t>(kBlockRows);
+    std::vector<uint32_t> pixels;
+    pixels.reserve(size_t{2} * kBlocksInRow * kPixelsOfBlock);
+    for (uint32_t block = 0; block < 2 * kBlocksInRow; ++block) {
+      const uint32_t first_row = block / kBlocksInRow * kRows;
+      const uint32_t first_column = block % kBlocksInRow * kColumnsOfBlock;
+      for (uint32_t row = first_row; row < first_row + kRows; ++row) {
+        for (uint32_t column = 0; column < kColumnsOfBlock; ++column) {
+          pixels.push_back(row * kBlocksInRow * kColumnsOfBlock + first_column + column);
+        }
+      }
+    }
+    return pixels;
+  }();
+  return order;
+}
+
+Status K2isStrips::StoredPixels(int64_t first, int64_t last,
+                                std::span<std::byte> destination) const {
+  std::byte* to = destination.data();
+  const auto count = static_cast<size_t>(last - first);
+  for (const Frame& frame : frames_) {
+    if (!frame.there) {
+      to += count * sizeof(uint16_t);
+      continue;
+    }
+    for (auto place = static_cast<size_t>(first); place < static_cast<size_t>(last);) {
+      const size_t in_block = place % kPixelsOfBlock;
+      const size_t pixels = std::min(kPixelsOfBlock - in_block, static_cast<size_t>(last) - place);
+      const std::byte* const block = frame.blocks[place / kPixelsOfBlock];
+      if (block != nullptr) {
+        UnpackUint12(block + in_block / 2 * 3, to, pixels);
+      } else {
+        std::memset(to, 0, pixels * sizeof(uint16_t));
+      }
+      to += pixels * sizeof(uint16_t);
+      place += pixels;
+    }
+    PENSTOCK_RETURN_IF_ERROR(CheckRead(frame));
   }
   return Status::Ok();
 }

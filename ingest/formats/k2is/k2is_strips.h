@@ -8,15 +8,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "ingest/formats/k2is/acquisition.h"
 #include "ingest/formats/k2is/block_header.h"
+#include "ingest/read_ahead/mapped_window.h"
 #include "ingest/read_ahead/source_file.h"
 #include "penstock/base/aligned_buffer.h"
-#include "penstock/base/mapping_guard.h"
 #include "penstock/ingest/frame_source.h"
 
 namespace penstock::ingest::k2is {
@@ -29,31 +30,26 @@ class K2isStrips final : public StripDecoder {
 
   Status Begin(std::span<const int64_t> frames, DecodeContext& context) override;
   Status Rows(int64_t first, int64_t last, std::span<std::byte> destination) const override;
+  // Block after block.
+  std::span<const uint32_t> stored_order() const override;
+  Status StoredPixels(int64_t first, int64_t last, std::span<std::byte> destination) const override;
 
  private:
   // The bytes of a piece: mapped from the page cache, or read into a buffer.
   class Bytes {
    public:
-    Bytes() = default;
-    ~Bytes();
-    Bytes(const Bytes&) = delete;
-    Bytes& operator=(const Bytes&) = delete;
-
-    // False where they are not in the page cache, or cannot be mapped.
-    bool Map(const SourceReadMode& mode, uint64_t offset, uint64_t bytes);
+    // Through the window, or another one that takes its place. False where the bytes are not in the
+    // page cache, or cannot be mapped.
+    bool Map(const SourceReadMode& mode, uint64_t offset, uint64_t bytes,
+             std::shared_ptr<const MappedWindow>& window);
     // A place for bytes that are read.
     Result<std::span<std::byte>> Room(uint64_t bytes);
     std::span<const std::byte> span() const { return span_; }
     // The offset in the file of bytes that could not be read where they were mapped.
-    std::optional<uint64_t> lost() const;
+    std::optional<uint64_t> lost() const { return window_ ? window_->lost() : std::nullopt; }
 
    private:
-    void Unmap();
-
-    void* mapped_ = nullptr;
-    size_t mapped_bytes_ = 0;
-    uint64_t mapped_offset_ = 0;  // in the file
-    MappingGuard guard_;
+    std::shared_ptr<const MappedWindow> window_;  // null: they are in the buffer
     AlignedBuffer buffer_;
     std::span<const std::byte> span_;
   };
@@ -71,6 +67,7 @@ class K2isStrips final : public StripDecoder {
 
   const K2isSource& source_;
   std::vector<SourceReadMode> modes_;  // of the sectors; empty until the first frame
+  std::vector<std::shared_ptr<const MappedWindow>> windows_;  // the last one of each sector
   std::deque<Frame> frames_;
 };
 

@@ -138,6 +138,15 @@ class StripDecoder {
   // at places without a frame nothing is written. Files may be read where they lie in the page
   // cache: one that is cut short meanwhile is an error, which names it.
   virtual Status Rows(int64_t first, int64_t last, std::span<std::byte> destination) const = 0;
+
+  // Where files store pixels in another order than C order, in which they are decoded sooner: place
+  // i holds pixel stored_order()[i] of the frame. Empty: there is none. It stays for ever.
+  virtual std::span<const uint32_t> stored_order() const { return {}; }
+  // As Rows, places [first, last) of the stored order, which are even. Precondition: there is one.
+  virtual Status StoredPixels(int64_t /*first*/, int64_t /*last*/,
+                              std::span<std::byte> /*destination*/) const {
+    return Error::Internal("there is no stored order");
+  }
 };
 
 // Thread-safe after construction: description() is constant (but for Refresh), Decode may be called

@@ -30,6 +30,7 @@ class FrameProvider {
     FrameRange frames;
     int64_t first_pixel = 0;
     int64_t pixel_count = 0;
+    bool in_pixel_order = false;  // they are places in pixel_order()
   };
 
   // Not thread-safe.
@@ -62,6 +63,11 @@ class FrameProvider {
   // Frames and pixels of a tile that suit the provider; 0: any.
   virtual int64_t tile_frames() const { return 0; }
   virtual int64_t tile_pixels() const { return 0; }
+
+  // An order of the pixels of a frame in which they are had sooner than in C order, for passes of
+  // reductions that take any (Reduction::TakesPixelOrder): place i holds pixel [i] of the frame.
+  // Null: there is none.
+  virtual std::shared_ptr<const std::vector<uint32_t>> pixel_order() const { return nullptr; }
 
   virtual std::unique_ptr<Cursor> MakeCursor() const = 0;
 };

@@ -45,6 +45,7 @@ class MaskReduction final : public Reduction {
 
   bool IsOrderFree() const override;
   bool FoldsView(const FrameView& view) const override;
+  bool TakesPixelOrder() const override;
   Status Begin(const PassPlan& plan) override;
   std::unique_ptr<State> MakeState() const override;
   void BeginPartition(State& state, const Partition& partition) const override;
@@ -185,6 +186,7 @@ class CentreOfMassReduction final : public Reduction {
 
   bool IsOrderFree() const override;
   bool FoldsView(const FrameView& view) const override;
+  bool TakesPixelOrder() const override;
   Status Begin(const PassPlan& plan) override;
   std::unique_ptr<State> MakeState() const override;
   void BeginPartition(State& state, const Partition& partition) const override;

@@ -55,6 +55,9 @@ struct PassPlan {
   // are, too. Otherwise this reduction folds the view into what it does, and the tiles, tile_pixels
   // included, are of frames as they are stored; good_pixels remain those of the seen frame.
   std::shared_ptr<const FrameView> view = {};
+  // Pixel p of the tiles is pixel (*pixel_order)[p] of the frame; null: they are in C order. Only
+  // where all reductions of the pass take any order.
+  std::shared_ptr<const std::vector<uint32_t>> pixel_order = {};
 };
 
 // Pixels [first_pixel, first_pixel + pixel_count) of frames [first_frame, first_frame +
@@ -100,6 +103,9 @@ class Reduction {
   // Asked before Begin where frames are seen through a view: true where the reduction wants them as
   // they are stored and brings the view into its result itself (PassPlan::view).
   virtual bool FoldsView(const FrameView&) const { return false; }
+
+  // Asked before Begin: true where the reduction heeds PassPlan::pixel_order.
+  virtual bool TakesPixelOrder() const { return false; }
 
   // Asked before Begin, with the plan that it would be given: true where every tile must hold whole
   // frames, as PassPlan::tile_pixels then says. They leave the processor's cache sooner.
