@@ -61,6 +61,7 @@ class Bench:
         self.frames = max(64, int(gib * GIB / FRAME_RECORD_BYTES) // 64 * 64)
         self.penstock = root / "build/release/tools/penstock/penstock"
         self.bandwidth = root / "build/release/tools/benchmarks/penstock_bandwidth"
+        self.files = root / "build/release/tools/benchmarks/penstock_bench_files"
         self.start = root / "build/release/tools/benchmarks/penstock_bench_start"
         self.mib = work / "scan.mib"
         self.store = work / "store"
@@ -91,6 +92,9 @@ class Bench:
 
     def blocks(self, dataset=None):
         return sorted(path for path in ((dataset or self.dataset) / "data.zarr/real/c").rglob("*") if path.is_file())
+
+    def dataset_bytes(self):
+        return sum(block.stat().st_size for block in self.blocks())
 
     def typed_dataset(self, dtype):
         """A dataset of that type, a quarter of the simulated scan's size, and its number of frames."""
