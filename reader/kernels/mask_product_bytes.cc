@@ -1,9 +1,7 @@
 // Integer masks of 8 bits on 8-bit pixels. With VNNI four products go to a 32-bit sum in one
 // instruction; elsewhere both are widened to 16 bits on the way.
 
-#include <algorithm>
 #include <cstdint>
-#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "reader/kernels/mask_product_bytes.cc"
@@ -41,33 +39,26 @@ struct WidenedBytesKernel : WeighKernel<false> {
 };
 
 #if PENSTOCK_KERNELS_WITH_VNNI
-struct VnniBytesKernel {
+struct VnniBytesKernel : WeighKernel<true> {
   using Pixel = uint8_t;
   using MaskValue = int8_t;
-  using Total = int64_t;
-  static constexpr bool kConverts = false;
   static constexpr hn::ScalableTag<uint8_t> d_pixel{};
   static constexpr hn::ScalableTag<int8_t> d_mask{};
-  static constexpr hn::ScalableTag<int32_t> d_narrow{};
-  static constexpr hn::ScalableTag<int64_t> d_wide{};
   using PixelVector = hn::Vec<decltype(d_pixel)>;
   using MaskVector = hn::Vec<decltype(d_mask)>;
-  using Narrow = hn::Vec<decltype(d_narrow)>;
-  using Wide = hn::Vec<decltype(d_wide)>;
 
-  size_t maximum_steps;
+  // Each step adds four products to a lane.
+  static VnniBytesKernel For(int32_t maximum_weight) {
+    return {WeighKernel<true>::For(2 * 255, maximum_weight)};
+  }
 
   HWY_INLINE size_t Lanes() const { return hn::Lanes(d_mask); }
-  HWY_INLINE size_t MaximumSteps() const { return maximum_steps; }
   HWY_INLINE MaskVector LoadMask(const MaskValue* from) const { return hn::LoadU(d_mask, from); }
   HWY_INLINE PixelVector LoadPixels(const Pixel* from) const { return hn::LoadU(d_pixel, from); }
   HWY_INLINE Narrow MultiplyAdd(PixelVector x, MaskVector mask, Narrow sum) const {
     // As in WeighKernel.
     __asm__("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(mask.raw));
     return sum;
-  }
-  HWY_INLINE Wide AddWidened(Wide wide, Narrow narrow) const {
-    return AddHalves(d_wide, wide, narrow);
   }
   HWY_INLINE Total Scalar(Pixel x, MaskValue mask) const { return int32_t{x} * mask; }
 };
@@ -76,11 +67,7 @@ struct VnniBytesKernel {
 void WeighBytes(const FramePixels<uint8_t>& frames, const MaskRun<int8_t, int64_t>& run,
                 int32_t maximum_weight) {
 #if PENSTOCK_KERNELS_WITH_VNNI
-  if (HasVnni()) {
-    const int64_t per_step = int64_t{4} * 255 * std::max(maximum_weight, 1);
-    const auto steps = static_cast<size_t>(std::numeric_limits<int32_t>::max() / per_step);
-    return Product(VnniBytesKernel{steps}, frames, run);
-  }
+  if (HasVnni()) return Product(VnniBytesKernel::For(maximum_weight), frames, run);
 #endif
   Product(WidenedBytesKernel{WidenedBytesKernel::For(255, maximum_weight)}, frames, run);
 }

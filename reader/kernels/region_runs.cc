@@ -54,12 +54,10 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 bool Quick() { return true; }
 
-// The selected pixels of a vector, added to 16 sums; without VNNI in two instructions.
-template <bool kVnni>
-struct RunKernelU16 {
-  using Pixel = uint16_t;
-  static constexpr hn::ScalableTag<uint16_t> d{};
-  static constexpr hn::ScalableTag<int16_t> d_signed{};
+template <typename T>
+struct RunKernel {
+  using Pixel = T;
+  static constexpr hn::ScalableTag<T> d{};
   static constexpr hn::ScalableTag<int32_t> d_sum{};
   using Sum = hn::Vec<decltype(d_sum)>;
   using Selection = hn::Mask<decltype(d)>;
@@ -67,6 +65,13 @@ struct RunKernelU16 {
   static HWY_INLINE Selection Selected(const uint64_t* bits) {
     return hn::LoadMaskBits(d, reinterpret_cast<const uint8_t*>(bits));
   }
+};
+
+// The selected pixels of a vector, added to 16 sums; without VNNI in two instructions.
+template <bool kVnni>
+struct RunKernelU16 : RunKernel<uint16_t> {
+  static constexpr hn::ScalableTag<int16_t> d_signed{};
+
   // Nothing of a pixel that is not selected, not even the bias.
   static HWY_INLINE Sum Add(Selection selected, const Pixel* at, Sum sum) {
     const auto biased = hn::Add(hn::LoadU(d, at), hn::Set(d, Pixel{0x8000}));
@@ -83,16 +88,7 @@ struct RunKernelU16 {
 };
 
 template <bool kVnni>
-struct RunKernelU8 {
-  using Pixel = uint8_t;
-  static constexpr hn::ScalableTag<uint8_t> d{};
-  static constexpr hn::ScalableTag<int32_t> d_sum{};
-  using Sum = hn::Vec<decltype(d_sum)>;
-  using Selection = hn::Mask<decltype(d)>;
-
-  static HWY_INLINE Selection Selected(const uint64_t* bits) {
-    return hn::LoadMaskBits(d, reinterpret_cast<const uint8_t*>(bits));
-  }
+struct RunKernelU8 : RunKernel<uint8_t> {
   static HWY_INLINE Sum Add(Selection selected, const Pixel* at, Sum sum) {
     const auto x = hn::MaskedLoad(selected, d, at);
     if constexpr (kVnni) {

@@ -37,9 +37,9 @@ struct RegionRuns {
 };
 
 // Adds up the pixels of one chunk: frame f begins at first + f * frame_stride, its sums at
-// lanes + f * lane_stride * 8; of each region 8 lanes, that add up to the sum. 16 bits: to the sum
-// of pixel - 32768. Exact. At most kRunFrames frames. `next`: the pixels that come next in the
-// first frame, to be fetched ahead.
+// lanes + f * lane_stride * 8; of each region 8 lanes, a cache line, that add up to the sum. 16
+// bits: to the sum of pixel - 32768. Exact. At most kRunFrames frames. `next`: the pixels that come
+// next in the first frame, to be fetched ahead.
 void AddRuns(const FramePixels<uint8_t>& frames, const RegionRuns& runs, int64_t* lanes,
              size_t lane_stride);
 void AddRunsBiased(const FramePixels<uint16_t>& frames, const RegionRuns& runs, int64_t* lanes,

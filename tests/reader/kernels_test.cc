@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <vector>
 
+#include "reader/kernels/region_runs.h"
 #include "reader/kernels/scalar_kernels.h"
 
 namespace penstock::kernels {
@@ -122,6 +124,57 @@ TEST_P(KernelTest, WeighsBytesByBytesExactly) {
           [](const auto& run, const auto& mask_run) { scalar::MaskProduct(run, mask_run); });
     });
   }
+}
+
+template <typename Pixel, typename AddTo>
+void CheckRuns(const AddTo& add, int64_t bias) {
+  constexpr size_t kLanes = 8;
+  constexpr size_t kRegions = 5;
+  constexpr size_t kVector = kRunVectorBytes / sizeof(Pixel);
+  constexpr size_t kPixels = kVector * kRunChunkVectors;
+  constexpr size_t kStride = kPixels + kFrameGap;
+  const auto data =
+      RandomIntegers<Pixel>(kRunFrames * kStride, 0, std::numeric_limits<Pixel>::max(), 31);
+  std::mt19937_64 random(32);
+  std::vector<RegionRun> runs;
+  std::vector<RunStep> steps;
+  std::vector<int64_t> expected(kRunFrames * kRegions);
+  for (const uint16_t region : {uint16_t{3}, uint16_t{0}, uint16_t{4}, uint16_t{3}}) {
+    runs.push_back({.region = region, .steps = static_cast<uint16_t>(1 + random() % 64)});
+    for (uint16_t s = 0; s < runs.back().steps; ++s) {
+      const size_t vector = random() % kRunChunkVectors;
+      const uint64_t selected = random() & (kVector == 64 ? ~uint64_t{0} : (uint64_t{1} << 32) - 1);
+      steps.push_back({selected, static_cast<uint32_t>(vector * kRunVectorBytes)});
+      for (size_t f = 0; f < kRunFrames; ++f) {
+        for (size_t i = 0; i < kVector; ++i) {
+          if ((selected >> i & 1) == 0) continue;
+          expected[f * kRegions + region] += data[f * kStride + vector * kVector + i] - bias;
+        }
+      }
+    }
+  }
+  const RegionRuns planned{runs.data(), runs.size(), steps.data()};
+  for (size_t frames = 1; frames <= kRunFrames; ++frames) {
+    std::vector<int64_t> lanes(frames * kRegions * kLanes + kLanes);
+    // Vectors begin with a cache line.
+    auto* const first =
+        reinterpret_cast<int64_t*>((reinterpret_cast<uintptr_t>(lanes.data()) + 63) / 64 * 64);
+    add(FramePixels<Pixel>{data.data(), kStride, frames, kPixels}, planned, first, kRegions);
+    for (size_t i = 0; i < frames * kRegions; ++i) {
+      EXPECT_EQ(std::accumulate(first + i * kLanes, first + (i + 1) * kLanes, int64_t{0}),
+                expected[i])
+          << frames << " frames, " << i;
+    }
+  }
+}
+
+TEST_P(KernelTest, RunsOfRegionsAreExact) {
+  CheckRuns<uint8_t>([](const auto& frames, const RegionRuns& runs, int64_t* lanes,
+                        size_t stride) { AddRuns(frames, runs, lanes, stride); },
+                     0);
+  CheckRuns<uint16_t>([](const auto& frames, const RegionRuns& runs, int64_t* lanes,
+                         size_t stride) { AddRunsBiased(frames, runs, lanes, stride); },
+                      32768);
 }
 
 TEST_P(KernelTest, WeighsWordsExactly) {
