@@ -47,8 +47,8 @@ void MaskProduct(const FramePixels<uint8_t>& frames, const MaskRun<int16_t, int6
 void MaskProduct(const FramePixels<uint8_t>& frames, const MaskRun<int8_t, int64_t>& run,
                  int32_t maximum_weight);
 
-// As for 16-bit masks, but of 16-bit pixels, and totals receive sum((pixel - 32768) * mask value): the caller adds
-// 32768 * sum(mask values), once per frame.
+// As for 16-bit masks, but of 16-bit pixels, and totals receive sum((pixel - 32768) * mask value):
+// the caller adds 32768 * sum(mask values), once per frame.
 void BiasedMaskProduct(const FramePixels<uint16_t>& frames, const MaskRun<int16_t, int64_t>& run,
                        int32_t maximum_weight);
 

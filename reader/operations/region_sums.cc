@@ -201,7 +201,8 @@ class BinnedSums final : public RegionSums<Pixel> {
 template <typename Pixel>
 std::unique_ptr<const RegionSums<Pixel>> MakeRegionSums(const MaskRegions& regions,
                                                         size_t tile_pixels, size_t mask_count) {
-  const auto vectors = static_cast<double>(regions.of_pixel.size() / kLanes<Pixel>);
+  const double vectors =
+      static_cast<double>(regions.of_pixel.size()) / static_cast<double>(kLanes<Pixel>);
   const double binned = vectors * kBinnedVectorInProducts<Pixel>;
   const double masks = vectors * static_cast<double>(mask_count);
   if constexpr (!std::is_same_v<Pixel, float>) {

@@ -183,8 +183,8 @@ TEST_P(FrameProviderTest, AnOrderOfItsOwnChangesNoResult) {
   }
   const PassOptions pass = Small(threads, static_cast<int64_t>(options.shape.frame_bytes()));
   const auto make = [&] {
-    auto masks = MaskReduction::Create({DiskMask(signal, 11, 15, 8), FullMask(signal),
-                                        GradientMasks(signal, 3, 4, 1e9).front()});
+    auto masks = MaskReduction::Create(
+        {DiskMask(signal, 11, 15, 8), FullMask(signal), GradientMasks(signal, 3, 4, 1e9).front()});
     EXPECT_TRUE(masks.ok());
     return std::move(masks).value();
   };
@@ -200,7 +200,8 @@ TEST_P(FrameProviderTest, AnOrderOfItsOwnChangesNoResult) {
   EXPECT_GT(provider.read_in_order, 0);
   EXPECT_EQ(ordered->result().integers(), plain->result().integers());
 
-  // A sum of frames wants its pixels where they are, and float sums would differ in the last digits.
+  // A sum of frames wants its pixels where they are, and float sums would differ in the last
+  // digits.
   provider.read_in_order = 0;
   const auto beside = make();
   SumReduction sum;

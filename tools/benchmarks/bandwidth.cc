@@ -102,8 +102,8 @@ struct Limit {
 
 Result<Limit> MeasureLimit(const Reader& reader, MappedBlocks& blocks, int threads) {
   Limit limit;
-  PENSTOCK_ASSIGN_OR_RETURN(
-      limit.linear, LoadAndDiscard(reader, blocks, threads, kernels::ReadPattern::kLinear));
+  PENSTOCK_ASSIGN_OR_RETURN(limit.linear,
+                            LoadAndDiscard(reader, blocks, threads, kernels::ReadPattern::kLinear));
   PENSTOCK_ASSIGN_OR_RETURN(
       limit.eight_streams,
       LoadAndDiscard(reader, blocks, threads, kernels::ReadPattern::kEightStreams));
@@ -149,9 +149,9 @@ Status Measure(const BandwidthOptions& options, Rates& rates) {
   pass.tile_frames = options.tile_frames;
   for (int repeat = -1; repeat < options.repeat; ++repeat) {  // the first one only warms up
     for (const auto& [name, owned] : operations) {
-      PENSTOCK_ASSIGN_OR_RETURN(const Limit limit,
-                                MeasureLimit(reader, blocks, options.threads));
+      PENSTOCK_ASSIGN_OR_RETURN(const Limit limit, MeasureLimit(reader, blocks, options.threads));
       std::vector<Reduction*> reductions;
+      reductions.reserve(owned.size());
       for (const auto& reduction : owned) reductions.push_back(reduction.get());
       PENSTOCK_ASSIGN_OR_RETURN(const PassSummary summary, reader.Run(reductions, pass));
       if (repeat < 0) continue;
@@ -207,11 +207,12 @@ int Main(int argc, char** argv) {
     return 1;
   }
   if (options.json) {
-    nlohmann::ordered_json result = {{"dataset", options.dataset},
-                                     {"threads", options.threads},
-                                     {"target", kernels::AvailableTargets().front()},
-                                     {"unit", "GiB/s of frames; *_ratio: to load_discard, the faster of two ways"},
-                                     {"repetitions", rates}};
+    nlohmann::ordered_json result = {
+        {"dataset", options.dataset},
+        {"threads", options.threads},
+        {"target", kernels::AvailableTargets().front()},
+        {"unit", "GiB/s of frames; *_ratio: to load_discard, the faster of two ways"},
+        {"repetitions", rates}};
     std::puts(result.dump().c_str());
     return 0;
   }

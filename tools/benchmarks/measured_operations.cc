@@ -20,6 +20,7 @@ std::vector<Mask> Rings(SignalShape shape, int count) {
   const double column = static_cast<double>(shape.columns) / 2;
   const double radius = static_cast<double>(std::min(shape.rows, shape.columns)) / 2;
   std::vector<Mask> masks;
+  masks.reserve(static_cast<size_t>(count));
   for (int k = 0; k < count; ++k) {
     masks.push_back(AnnulusMask(shape, row, column, radius * k / count, radius * (k + 1) / count));
   }

@@ -73,8 +73,8 @@ struct PassProgress {
 
 struct PassOptions {
   int threads = 0;  // 0: one per processor that this process may use
-  // Of one tile. 0: 1 MiB for a single reduction, which frames cut into fewer tiles suit better, half
-  // of it where several pass over the tile while it is in the L2 cache.
+  // Of one tile. 0: 1 MiB for a single reduction, which frames cut into fewer tiles suit better,
+  // half of it where several pass over the tile while it is in the L2 cache.
   size_t tile_bytes = 0;
   int64_t tile_frames = 0;  // 0: chosen from the size of a frame
   // Frames of one partition, rounded to whole tiles. Results of float data depend on it and on the
