@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <optional>
 #include <type_traits>
@@ -106,10 +107,13 @@ class PackedEngine final : public MaskEngine {
         kernel_(std::move(kernel)) {
     bias_ = bias;
     bias_.resize(mask_count_);
-    values_.resize(mask_count_ * row_stride_);
+    values_.resize(mask_count_ * row_stride_ + kSets / sizeof(MaskValue));
+    const size_t aside =
+        (2 * kSets - reinterpret_cast<uintptr_t>(values_.data()) % kSets + kFirstRow) % kSets;
+    first_ = values_.data() + aside / sizeof(MaskValue);
     for (size_t k = 0; k < mask_count_; ++k) {
-      std::transform(masks[k].weights.begin(), masks[k].weights.end(),
-                     values_.begin() + static_cast<ptrdiff_t>(k * row_stride_), pack);
+      std::transform(masks[k].weights.begin(), masks[k].weights.end(), first_ + k * row_stride_,
+                     pack);
     }
   }
 
@@ -118,7 +122,7 @@ class PackedEngine final : public MaskEngine {
   void Multiply(const Tile& tile, Total* totals) const override {
     std::vector<const MaskValue*> rows(mask_count_);
     for (size_t k = 0; k < mask_count_; ++k) {
-      rows[k] = values_.data() + k * row_stride_ + static_cast<size_t>(tile.first_pixel);
+      rows[k] = first_ + k * row_stride_ + static_cast<size_t>(tile.first_pixel);
     }
     kernel_(kernels::FramePixels<Pixel>{tile.Frame<Pixel>(0), tile.frame_stride / sizeof(Pixel),
                                         static_cast<size_t>(tile.frame_count),
@@ -128,10 +132,14 @@ class PackedEngine final : public MaskEngine {
   using MaskEngine::Multiply;
 
  private:
-  // Masks of 2^n pixels one after another would meet in the same sets of the L1 cache. Rows begin
-  // 9 lines further instead, modulo the 4 KiB after which the sets repeat.
+  // The sets of the L1 cache repeat after 4 KiB. Frames of 2^n bytes, which begin with a page, are
+  // all in the same ones and leave no place there: the first mask begins elsewhere.
+  static constexpr size_t kSets = 4096;
+  static constexpr size_t kFirstRow = 1024;
+
+  // Masks of 2^n pixels one after another would meet in the same sets, too. Rows begin 9 lines
+  // further instead.
   static size_t SpreadStride(size_t pixels) {
-    constexpr size_t kSets = 4096;
     constexpr size_t kStep = 9 * 64;
     const size_t bytes = pixels * sizeof(MaskValue);
     return (bytes + (kSets + kStep - bytes % kSets) % kSets + sizeof(MaskValue) - 1) /
@@ -140,7 +148,8 @@ class PackedEngine final : public MaskEngine {
 
   size_t mask_count_;
   size_t row_stride_;
-  kernels::AlignedVector<MaskValue> values_;  // [mask][pixel], rows row_stride_ apart
+  kernels::AlignedVector<MaskValue> values_;
+  MaskValue* first_ = nullptr;  // [mask][pixel], rows row_stride_ apart
   Kernel kernel_;
 };
 
