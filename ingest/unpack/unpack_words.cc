@@ -115,7 +115,7 @@ size_t UnpackWholeVectors(const uint8_t* HWY_RESTRICT from, uint8_t* HWY_RESTRIC
   const auto indices = hn::SetTableIndices(d32, spread);
   const auto pairs = hn::LoadDup128(d8, kPairs);
   const size_t lanes = hn::Lanes(d8);
-  // What comes from memory has come by then: 12 packed GiB/s where it was 9 (AVX-512, K2 IS).
+  // What comes from memory has come by then: a pass over K2 IS 10 GiB/s of pixels instead of 8.
   constexpr size_t kAheadBytes = 4096;
   size_t at = 0;
   size_t written = 0;

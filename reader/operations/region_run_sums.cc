@@ -29,16 +29,18 @@ class RunSums final : public RegionSums<Pixel> {
     const size_t chunks = plan_.chunks.size() - 1;
     const size_t first = (begin + plan_.chunk_pixels - 1) / plan_.chunk_pixels;
     const size_t last = std::max(first, end == all ? chunks : end / plan_.chunk_pixels);
-    if (first >= chunks || first == last) return AddPixels(tile, begin, end, sums);
+    if (first >= chunks || first == last)
+      return AddPixelsToRegions<Pixel>(regions_, tile, begin, end, sums);
     const auto frames = static_cast<size_t>(tile.frame_count);
     for (size_t f = 0; f < frames; f += kernels::kRunFrames) {
       AddChunks(tile, {f, std::min(f + kernels::kRunFrames, frames)}, {first, last},
                 sums + f * regions_.count);
     }
     AddBias(first, last, frames, sums);
-    AddPixels(tile, begin, first * plan_.chunk_pixels, sums);
-    AddPixels(tile, last == chunks ? all / kPixels * kPixels : last * plan_.chunk_pixels, end,
-              sums);
+    AddPixelsToRegions<Pixel>(regions_, tile, begin, first * plan_.chunk_pixels, sums);
+    AddPixelsToRegions<Pixel>(regions_, tile,
+                              last == chunks ? all / kPixels * kPixels : last * plan_.chunk_pixels,
+                              end, sums);
   }
 
  private:
@@ -82,18 +84,6 @@ class RunSums final : public RegionSums<Pixel> {
           sums[f * regions_.count + plan_.runs[r].region] +=
               int64_t{32768} * plan_.pixels_of_run[r];
         }
-      }
-    }
-  }
-
-  // What is left at both ends.
-  void AddPixels(const Tile& tile, size_t begin, size_t end, int64_t* sums) const {
-    for (size_t f = 0; begin < end && f < static_cast<size_t>(tile.frame_count); ++f) {
-      const Pixel* const pixels = tile.Frame<Pixel>(static_cast<int64_t>(f));
-      for (size_t p = begin; p < end; ++p) {
-        const uint16_t region = regions_.of_pixel[p];
-        if (region == MaskRegions::kNone) continue;
-        sums[f * regions_.count + region] += pixels[p - static_cast<size_t>(tile.first_pixel)];
       }
     }
   }

@@ -74,12 +74,12 @@ class StepSums final : public RegionSums<Pixel> {
     const size_t last = end / kLanes<Pixel>;
     // Emptying the table and adding it up has to pay.
     if (last <= first || last - first < plan_.region_of_slot.size()) {
-      AddPixels(tile, begin, end, sums);
+      AddPixelsToRegions<Pixel>(regions_, tile, begin, end, sums);
       return;
     }
     AddVectors(tile, first, last, sums);
-    AddPixels(tile, begin, first * kLanes<Pixel>, sums);
-    AddPixels(tile, last * kLanes<Pixel>, end, sums);
+    AddPixelsToRegions<Pixel>(regions_, tile, begin, first * kLanes<Pixel>, sums);
+    AddPixelsToRegions<Pixel>(regions_, tile, last * kLanes<Pixel>, end, sums);
   }
 
  private:
@@ -129,19 +129,6 @@ class StepSums final : public RegionSums<Pixel> {
       kernels::AddToRegions(pixels, steps, of_slots.data(), slots);
     }
     AddSlots(plan_.region_of_slot, frames, regions_.count, of_slots, sums);
-  }
-
-  // What is left at both ends.
-  void AddPixels(const Tile& tile, size_t begin, size_t end, Sum* sums) const {
-    for (size_t f = 0; begin < end && f < static_cast<size_t>(tile.frame_count); ++f) {
-      const Pixel* const pixels = tile.Frame<Pixel>(static_cast<int64_t>(f));
-      for (size_t p = begin; p < end; ++p) {
-        const uint16_t region = regions_.of_pixel[p];
-        if (region == MaskRegions::kNone) continue;
-        sums[f * regions_.count + region] +=
-            static_cast<Sum>(pixels[p - static_cast<size_t>(tile.first_pixel)]);
-      }
-    }
   }
 
   const MaskRegions& regions_;

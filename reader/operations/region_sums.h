@@ -3,6 +3,8 @@
 #ifndef PENSTOCK_READER_OPERATIONS_REGION_SUMS_H_
 #define PENSTOCK_READER_OPERATIONS_REGION_SUMS_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <type_traits>
 
@@ -21,6 +23,22 @@ class RegionSums {
   // integers; float32: partial sums of at most 4096 pixels in float32, then float64.
   virtual void Add(const Tile& tile, Sum* sums) const = 0;
 };
+
+// The same for some pixels of the tile, one by one: [begin, end), counted from the beginning of the
+// frame.
+template <typename Pixel, typename Sum>
+void AddPixelsToRegions(const MaskRegions& regions, const Tile& tile, size_t begin, size_t end,
+                        Sum* sums) {
+  for (size_t f = 0; begin < end && f < static_cast<size_t>(tile.frame_count); ++f) {
+    const Pixel* const pixels = tile.Frame<Pixel>(static_cast<int64_t>(f));
+    for (size_t p = begin; p < end; ++p) {
+      const uint16_t region = regions.of_pixel[p];
+      if (region == MaskRegions::kNone) continue;
+      sums[f * regions.count + region] +=
+          static_cast<Sum>(pixels[p - static_cast<size_t>(tile.first_pixel)]);
+    }
+  }
+}
 
 // The quickest way for uint8_t, uint16_t or float; null where products with `mask_count` masks are
 // quicker. `tile_pixels`: as in PassPlan. `regions` must outlive it.
