@@ -1,5 +1,4 @@
-// The memory-bandwidth loop that rates are compared with, and the choice of instruction set for
-// tests.
+// The memory-bandwidth loop that rates are compared with.
 
 #include <cstdint>
 
@@ -11,7 +10,6 @@
 #include "reader/kernels/kernels.h"
 #include "reader/kernels/scalar_kernels.h"
 #include "reader/kernels/unroll.h"
-#include "reader/kernels/vnni.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace penstock::kernels {
@@ -69,36 +67,8 @@ namespace penstock::kernels {
 
 HWY_EXPORT(Discard);
 
-namespace {
-// Highway does not tell it from the target without.
-constexpr const char* kVnniTarget = "AVX3_VNNI";
-}  // namespace
-
 uint64_t LoadAndDiscard(const std::byte* bytes, size_t size, ReadPattern pattern) {
   return HWY_DYNAMIC_DISPATCH(Discard)(bytes, size, pattern);
-}
-
-std::vector<std::string> AvailableTargets() {
-  std::vector<std::string> names;
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    if (target == HWY_AVX3 && HasVnni()) names.emplace_back(kVnniTarget);
-    names.emplace_back(hwy::TargetName(target));
-  }
-  return names;
-}
-
-void UseTarget(const std::string& name) {
-  hwy::SetSupportedTargetsForTest(0);
-  AllowVnni(name.empty() || name == kVnniTarget);
-  if (!name.empty()) {
-    for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-      if (name == hwy::TargetName(target) || (name == kVnniTarget && target == HWY_AVX3)) {
-        hwy::SetSupportedTargetsForTest(target);
-        break;
-      }
-    }
-  }
-  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }
 
 }  // namespace penstock::kernels
