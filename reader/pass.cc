@@ -17,6 +17,7 @@
 #include "penstock/reader/reader.h"
 #include "reader/device/pass_devices.h"
 #include "reader/io/frame_reader.h"
+#include "reader/io/packed_frames.h"
 #include "reader/io/provided_frames.h"
 #include "reader/io/reader_pair.h"
 #include "reader/numa.h"
@@ -59,6 +60,7 @@ class Pass {
     plan_.partition_count = static_cast<int64_t>(partitions_.size());
     plan_.good_pixels = input.good_pixels;
     plan_.pixel_order = input.pixel_order;
+    plan_.packed_run = input.packed_run;
     seen_plan_.partition_frames = plan_.partition_frames;
     seen_plan_.partition_count = plan_.partition_count;
     if (view_) seen_plan_.good_pixels = view_->good_pixels();
@@ -269,7 +271,22 @@ class Pass {
     return std::ranges::find(frames, 1) != frames.end();
   }
 
+  Status ProcessPacked(const FrameRun& run, const ReductionStates& states) {
+    if (options_.stop.stop_requested()) {
+      return Error::Cancelled("the pass was stopped").In(input_.name);
+    }
+    const PackedTile tile = {.frames = run.packed,
+                             .first_frame = run.first_frame,
+                             .frame_count = run.frame_count,
+                             .first_run = run.first_run,
+                             .run_count = run.run_count,
+                             .valid = tasks_.valid().data() + run.first_frame};
+    for (size_t i = 0; i < reductions_.size(); ++i) reductions_[i]->ProcessPacked(*states[i], tile);
+    return Status::Ok();
+  }
+
   Status ProcessRun(const FrameRun& run, const ReductionStates& states, SeenTiles& seen) {
+    if (run.packed != nullptr) return ProcessPacked(run, states);
     const size_t element_bytes = ElementSize(input_.shape.element_type);
     const bool whole = run.pixel_count == 0;
     const int64_t pixels = whole ? input_.shape.signal.pixel_count() : run.pixel_count;
@@ -415,8 +432,18 @@ Result<PassSummary> RunPass(const FrameProvider& provider, std::span<Reduction* 
                           [](const Reduction* each) { return each->TakesPixelOrder(); })) {
     input.pixel_order = provider.pixel_order();
   }
+  if (input.pixel_order != nullptr && provider.packed_run() > 0 &&
+      std::ranges::all_of(reductions,
+                          [](const Reduction* each) { return each->TakesPackedPixels(); })) {
+    input.packed_run = provider.packed_run();
+    input.tile_frames = PackedFrames::kGroupFrames;
+    // Sums of whole numbers are the same wherever partitions end, and those of few frames are slow.
+    input.blocks = {{0, input.shape.frame_count()}};
+  }
   input.may_be_absent = [](int64_t /*block*/) { return true; };
-  input.make_reader = [&provider](const PassPlan& plan, bool whole) {
+  input.make_reader = [&provider](const PassPlan& plan,
+                                  bool whole) -> std::unique_ptr<PartitionReader> {
+    if (plan.packed_run > 0) return std::make_unique<PackedFrames>(provider, plan);
     return std::make_unique<ProvidedFrames>(provider, plan, whole);
   };
   return RunChecked(input, reductions, options);

@@ -30,6 +30,7 @@ struct PassInput {
   int64_t tile_pixels = 0;
   int64_t pixel_unit = 0;
   std::shared_ptr<const std::vector<uint32_t>> pixel_order{};  // as PassPlan has it
+  int64_t packed_run = 0;                                      // the same
   PartitionEnds partition_ends{};
   // Whether the block may not be there: then nothing of it is read where no frame is valid.
   std::function<bool(int64_t block)> may_be_absent{};

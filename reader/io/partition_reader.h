@@ -22,6 +22,10 @@ struct FrameRun {
   int64_t first_pixel = 0;
   int64_t pixel_count = 0;  // 0: whole frames
   size_t frame_stride = 0;  // bytes; where pixel_count is not 0
+  // Not null: the pixels are packed, and `pixels` is null; as PackedTile has them.
+  const std::byte* const* packed = nullptr;
+  int64_t first_run = 0;
+  int64_t run_count = 0;
   // One per frame: 0 where it was found not to be usable; null: nothing new.
   const uint8_t* valid = nullptr;
 };

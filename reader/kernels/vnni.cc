@@ -16,7 +16,20 @@ bool ProcessorHasVnni() {
 #endif
 }
 
+bool ProcessorHasVbmi() {
+#if HWY_ARCH_X86 && (defined(__GNUC__) || defined(__clang__))
+  return __builtin_cpu_supports("avx512vbmi") != 0;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
+
+bool HasVnniAndVbmi() {
+  static const bool has = ProcessorHasVbmi();
+  return has && HasVnni();
+}
 
 bool HasVnni() {
   static const bool has = ProcessorHasVnni();

@@ -7,6 +7,9 @@ namespace penstock::kernels {
 // 32-bit sums in one instruction.
 bool HasVnni();
 
+// The same for VNNI and AVX512_VBMI: any bytes of a vector in any order in one instruction, too.
+bool HasVnniAndVbmi();
+
 // For tests and benchmarks: false, as if it had not. Not thread-safe.
 void AllowVnni(bool allowed);
 

@@ -100,6 +100,7 @@ bool CentreOfMassReduction::FoldsView(const FrameView& view) const {
   return moments_->FoldsView(view);
 }
 bool CentreOfMassReduction::TakesPixelOrder() const { return moments_->TakesPixelOrder(); }
+bool CentreOfMassReduction::TakesPackedPixels() const { return moments_->TakesPackedPixels(); }
 Status CentreOfMassReduction::Begin(const PassPlan& plan) { return moments_->Begin(plan); }
 std::unique_ptr<Reduction::State> CentreOfMassReduction::MakeState() const {
   return moments_->MakeState();
@@ -109,6 +110,9 @@ void CentreOfMassReduction::BeginPartition(State& state, const Partition& partit
 }
 void CentreOfMassReduction::Process(State& state, const Tile& tile) const {
   moments_->Process(state, tile);
+}
+void CentreOfMassReduction::ProcessPacked(State& state, const PackedTile& tile) const {
+  moments_->ProcessPacked(state, tile);
 }
 void CentreOfMassReduction::Merge(State& state, const Partition& partition) {
   moments_->Merge(state, partition);

@@ -234,6 +234,7 @@ std::unique_ptr<const MaskEngine> MakeEngineU32(std::span<const Mask> masks,
 
 void MaskEngine::Multiply(const Tile&, int64_t*) const { std::abort(); }
 void MaskEngine::Multiply(const Tile&, double*) const { std::abort(); }
+void MaskEngine::Multiply(const PackedTile&, int64_t*) const { std::abort(); }
 
 Result<std::unique_ptr<const MaskEngine>> MaskEngine::Make(std::span<const Mask> masks,
                                                            ElementType element_type,

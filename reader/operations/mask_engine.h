@@ -30,6 +30,8 @@ class MaskEngine {
   // is_exact() may be called.
   virtual void Multiply(const Tile& tile, int64_t* totals) const;
   virtual void Multiply(const Tile& tile, double* totals) const;
+  // Of an engine for packed pixels (packed_mask_engine.h), the only one that may be called.
+  virtual void Multiply(const PackedTile& tile, int64_t* totals) const;
   // To be added to every complete total of mask k.
   const std::vector<int64_t>& bias() const { return bias_; }
 

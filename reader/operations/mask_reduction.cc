@@ -4,6 +4,7 @@
 #include <cmath>
 #include <complex>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -11,6 +12,7 @@
 #include "penstock/reader/operations.h"
 #include "reader/device/mask_form.h"
 #include "reader/operations/mask_engine.h"
+#include "reader/operations/packed_mask_engine.h"
 #include "reader/operations/sparse_mask_engine.h"
 
 namespace penstock {
@@ -95,6 +97,24 @@ bool IsExact(const Group& group) {
          });
 }
 
+bool IsWhole(const AnyMask& any) {
+  const auto* const mask = std::get_if<Mask>(&any);
+  return mask != nullptr && !mask->is_complex() &&
+         std::ranges::all_of(mask->weights,
+                             [](double weight) { return weight == std::floor(weight); });
+}
+
+std::optional<WeightRange> PackedRange(const std::vector<AnyMask>& masks) {
+  WeightRange all;
+  for (const AnyMask& any : masks) {
+    const auto* const mask = std::get_if<Mask>(&any);
+    const auto range = mask != nullptr ? RangeForPackedPixels(*mask) : std::nullopt;
+    if (!range) return std::nullopt;
+    all = {std::min(all.lowest, range->lowest), std::max(all.highest, range->highest)};
+  }
+  return all;
+}
+
 template <typename To, typename Total>
 void Store(To& value, Total total, const Part& part) {
   if constexpr (std::is_same_v<To, int64_t>) {
@@ -117,6 +137,8 @@ struct MaskReduction::Impl {
   std::vector<AnyMask> masks;
   std::vector<std::string> names;
   bool complex = false;
+  bool takes_pixel_order = false;
+  std::optional<WeightRange> packed_range;  // nothing: the masks are for unpacked pixels
   std::vector<Group> groups;
   ResultArray result;
   int64_t frame_count = 0;
@@ -147,9 +169,24 @@ struct MaskReduction::Impl {
     return stacks;
   }
 
+  void MakePackedGroup(const PassPlan& plan) {
+    std::vector<const Mask*> dense;
+    Group group;
+    for (size_t k = 0; k < masks.size(); ++k) {
+      dense.push_back(&std::get<Mask>(masks[k]));
+      group.parts.push_back({.mask = k});
+    }
+    group.engine = MakePackedMaskEngine(dense, *packed_range, plan);
+    groups.push_back(std::move(group));
+  }
+
   Status MakeGroups(const PassPlan& plan) {
-    Stacks stacks = MakeStacks(plan);
     groups.clear();
+    if (plan.packed_run > 0) {
+      MakePackedGroup(plan);
+      return Status::Ok();
+    }
+    Stacks stacks = MakeStacks(plan);
     const ElementType type =
         plan.view == nullptr ? plan.shape.element_type : plan.view->stored().element_type;
     if (!stacks.dense.empty()) {
@@ -241,6 +278,10 @@ Result<std::unique_ptr<MaskReduction>> MaskReduction::CreateMixed(std::vector<An
         impl->complex || std::visit([](const auto& one) { return one.is_complex(); }, mask);
   }
   impl->masks = std::move(masks);
+  impl->packed_range = PackedRange(impl->masks);
+  // Where the sums are exact: the last digits of others would depend on it.
+  impl->takes_pixel_order =
+      impl->packed_range.has_value() || std::ranges::all_of(impl->masks, &IsWhole);
   return std::unique_ptr<MaskReduction>(new MaskReduction(std::move(impl)));
 }
 
@@ -251,14 +292,8 @@ bool MaskReduction::IsOrderFree() const { return true; }  // every frame has its
 
 bool MaskReduction::FoldsView(const FrameView& view) const { return view.IsFoldable(); }
 
-// Where the sums are exact: the last digits of others would depend on it.
-bool MaskReduction::TakesPixelOrder() const {
-  const auto is_whole = [](double weight) { return weight == std::floor(weight); };
-  return std::ranges::all_of(impl_->masks, [&](const AnyMask& any) {
-    const auto* const mask = std::get_if<Mask>(&any);
-    return mask != nullptr && !mask->is_complex() && std::ranges::all_of(mask->weights, is_whole);
-  });
-}
+bool MaskReduction::TakesPixelOrder() const { return impl_->takes_pixel_order; }
+bool MaskReduction::TakesPackedPixels() const { return impl_->packed_range.has_value(); }
 
 Status MaskReduction::Begin(const PassPlan& plan) {
   const SignalShape shape = ShapeOf(impl_->masks.front());
@@ -310,6 +345,15 @@ void MaskReduction::Process(State& state, const Tile& tile) const {
         },
         mine.totals[g]);
   }
+}
+
+void MaskReduction::ProcessPacked(State& state, const PackedTile& tile) const {
+  auto& mine = static_cast<MaskState&>(state);
+  const auto first = static_cast<size_t>(tile.first_frame - mine.first_frame);
+  std::copy_n(tile.valid, tile.frame_count, mine.valid.begin() + static_cast<ptrdiff_t>(first));
+  const Group& group = impl_->groups.front();
+  auto& totals = std::get<std::vector<int64_t>>(mine.totals.front());
+  group.engine->Multiply(tile, totals.data() + first * group.parts.size());
 }
 
 void MaskReduction::Merge(State& state, const Partition& partition) {

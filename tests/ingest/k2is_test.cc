@@ -517,9 +517,12 @@ TEST(K2is, PixelsInStoredOrderAreThoseOfTheFrame) {
   const auto source = Open(TestK2is({5, 6}, 0, true).Write(directory));
   ASSERT_TRUE(source.ok()) << source.error().ToString();
   const auto strips = (*source)->MakeStripDecoder();
-  const auto order = strips->stored_order();
+  const auto stored_order = strips->stored_order();
+  ASSERT_NE(stored_order, nullptr);
+  const std::vector<uint32_t>& order = *stored_order;
   ASSERT_EQ(order.size(), size_t{1860} * 2048);
-  EXPECT_EQ(order[17], 2049U);  // the second row of the first block
+  // The second row of the first block, which is the last one of the sector's upper half.
+  EXPECT_EQ(order[17], 2048U + 240 + 1);
   DecodeContext context;
   TestReport report;
   context.report = &report;
@@ -542,6 +545,38 @@ TEST(K2is, PixelsInStoredOrderAreThoseOfTheFrame) {
   }
   EXPECT_EQ(found[0], K2isFrame(5));
   EXPECT_EQ(found[2], K2isFrame(6));
+}
+
+TEST(K2is, PackedRunsAreThoseOfTheStoredOrder) {
+  const TestDirectory directory;
+  const auto source = Open(TestK2is({5, 6}, 0, true).Write(directory));
+  ASSERT_TRUE(source.ok()) << source.error().ToString();
+  const auto strips = (*source)->MakeStripDecoder();
+  const std::vector<uint32_t>& order = *strips->stored_order();
+  const int64_t run_pixels = strips->packed_run();
+  ASSERT_EQ(run_pixels, 16 * 930);
+  DecodeContext context;
+  TestReport report;
+  context.report = &report;
+  const std::vector<int64_t> frames = {0, 1, -1};
+  ASSERT_TRUE(strips->Begin(frames, context).ok());
+  Bytes found(order.size() * 2);
+  for (size_t first = 0; first < order.size(); first += static_cast<size_t>(run_pixels)) {
+    std::vector<const std::byte*> packed(2);
+    strips->LocatePacked(static_cast<int64_t>(first) / run_pixels, 1, packed);
+    for (size_t p = 0; p < static_cast<size_t>(run_pixels); ++p) {
+      const auto at = [&](size_t f, size_t byte) {
+        return std::to_integer<uint32_t>(packed[f][p / 2 * 3 + byte]);
+      };
+      const uint32_t pixel =
+          p % 2 == 0 ? at(0, 0) | (at(0, 1) & 15) << 8 : at(0, 1) >> 4 | at(0, 2) << 4;
+      found[size_t{2} * order[first + p]] = static_cast<std::byte>(pixel & 255);
+      found[size_t{2} * order[first + p] + 1] = static_cast<std::byte>(pixel >> 8);
+      ASSERT_EQ(at(1, 0) + at(1, 1) + at(1, 2), 0U);
+    }
+  }
+  EXPECT_EQ(found, K2isFrame(6));
+  EXPECT_TRUE(strips->CheckPacked().ok());
 }
 
 // Blocks are unpacked where they lie in the page cache, from where somebody takes them away.
@@ -571,6 +606,9 @@ TEST(K2is, ASectorThatIsCutShortBetweenStripsIsAnError) {
   EXPECT_TRUE(cut.error().place().starts_with("offset 1")) << cut.error().place();  // a lost page
   EXPECT_EQ(cut.error().expected(), std::to_string(whole) + " bytes");
   EXPECT_EQ(cut.error().found(), "100000 bytes");
+  const Status packed = strips->CheckPacked();
+  ASSERT_FALSE(packed.ok());
+  EXPECT_EQ(packed.error().file(), sector.string());
   // Read anew, it is no better.
   EXPECT_FALSE(strips->Begin(frames, context).ok());
 }

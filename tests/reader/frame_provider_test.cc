@@ -4,9 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <deque>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <utility>
 #include <vector>
@@ -42,7 +45,15 @@ class SyntheticProvider final : public FrameProvider {
 
   std::shared_ptr<const std::vector<uint32_t>> pixel_order() const override { return order; }
 
+  int64_t packed_run() const override { return run; }
+
+  std::shared_ptr<const std::vector<uint8_t>> good_pixels() const override { return good; }
+
+  std::shared_ptr<std::vector<uint8_t>> good;
   int64_t broken = -1;  // reading it is an error
+  int64_t run = 0;
+  bool loses_pages = false;  // what was located turns out not to be the file's
+  mutable std::atomic<int> located = 0;
   std::shared_ptr<const std::vector<uint32_t>> order;
   mutable std::atomic<int> read_in_order = 0;
 
@@ -95,9 +106,54 @@ class SyntheticProvider final : public FrameProvider {
       return Status::Ok();
     }
 
+    Status Take(FrameRange frames, std::span<uint8_t> valid) override {
+      EXPECT_EQ(static_cast<int64_t>(valid.size()), frames.last - frames.first);
+      for (int64_t n = frames.first; n < frames.last; ++n) {
+        const auto i = static_cast<size_t>(n - frames.first);
+        if (n == provider_.broken) return Error::Corrupt("the frame is broken").AtFrame(n);
+        EXPECT_EQ(valid[i], provider_.options_.missing.contains(n) ? 0 : 1);
+        if (provider_.unusable_.contains(n)) valid[i] = 0;
+      }
+      taken_ = frames;
+      packed_.clear();
+      return Status::Ok();
+    }
+    void Locate(FrameRange frames, int64_t run, std::span<const std::byte*> packed) const override {
+      EXPECT_GE(frames.first, taken_.first);
+      EXPECT_LE(frames.last, taken_.last);
+      EXPECT_EQ(static_cast<int64_t>(packed.size()), frames.last - frames.first);
+      ++provider_.located;
+      const int64_t first = run * provider_.run;
+      const int64_t last = std::min(first + provider_.run, provider_.shape().signal.pixel_count());
+      for (int64_t n = frames.first; n < frames.last; ++n) {
+        std::vector<std::byte>& bytes = packed_.emplace_back();
+        for (int64_t p = first; p < last; p += 2) {
+          const uint32_t pair = Pixel(n, p) | Pixel(n, p + 1) << 12;
+          for (int shift = 0; shift < 24; shift += 8) {
+            bytes.push_back(static_cast<std::byte>(pair >> shift & 255));
+          }
+        }
+        packed[static_cast<size_t>(n - frames.first)] = bytes.data();
+      }
+    }
+    Status CheckTaken() const override {
+      if (provider_.loses_pages) return Error::Corrupt("the file was cut short");
+      return Status::Ok();
+    }
+
    private:
+    uint32_t Pixel(int64_t frame, int64_t place) const {
+      const auto pixel = static_cast<int64_t>((*provider_.order)[static_cast<size_t>(place)]);
+      const int64_t columns = provider_.shape().signal.columns;
+      return static_cast<uint32_t>(testing_support::SyntheticNumber(
+                 frame, pixel / columns, pixel % columns, ElementType::kUint16)) %
+             4096;
+    }
+
     const SyntheticProvider& provider_;
     int64_t next_pixel_ = 0;
+    FrameRange taken_;
+    mutable std::deque<std::vector<std::byte>> packed_;
   };
 
   const SyntheticOptions options_;
@@ -216,6 +272,74 @@ TEST_P(FrameProviderTest, AnOrderOfItsOwnChangesNoResult) {
   EXPECT_EQ(beside->result().integers(), plain->result().integers());
 }
 
+// The same pixels, 12 bits each, in runs: nothing is unpacked but by who multiplies them.
+TEST_P(FrameProviderTest, PackedPixelsGiveTheSameResults) {
+  const auto& [threads, pixel_unit] = GetParam();
+  SyntheticOptions options = Frames();
+  const SignalShape signal = options.shape.signal;
+  SyntheticProvider provider(options, {5, 60}, pixel_unit);
+  std::vector<uint32_t> order(static_cast<size_t>(signal.pixel_count()));
+  for (size_t p = 0; p < order.size(); ++p) {
+    order[p] = static_cast<uint32_t>(p * 5 % order.size());  // 768 pixels
+  }
+  provider.order = std::make_shared<const std::vector<uint32_t>>(order);
+  provider.run = 44;  // the last one is shorter
+  provider.good = std::make_shared<std::vector<uint8_t>>(order.size(), uint8_t{1});
+  (*provider.good)[100] = 0;
+  std::vector<Mask> stack = {DiskMask(signal, 11, 15, 8), FullMask(signal)};
+  for (int k = 0; k < 70; ++k) stack.push_back(AnnulusMask(signal, 12, 16, 0.2 * k, 0.2 * k + 2));
+  for (size_t p = 0; p < order.size(); ++p)
+    stack[1].weights[p] = static_cast<double>(p) * 80 - 30000;
+  auto masks = MaskReduction::Create(stack);
+  auto centre = CentreOfMassReduction::Create(FullMask(signal));
+  ASSERT_TRUE(masks.ok() && centre.ok());
+  Reduction* const reductions[] = {masks->get(), centre->get()};
+  const PassOptions pass = Small(threads, static_cast<int64_t>(options.shape.frame_bytes()));
+  const auto summary = RunPass(provider, reductions, pass);
+  ASSERT_TRUE(summary.ok()) << summary.error().ToString();
+  EXPECT_GT(provider.located, 0);
+  EXPECT_EQ(summary->frames_invalid, 5);
+  const std::vector<int64_t>& sums = (*masks)->result().integers();
+  const ResultArray rows = (*centre)->Rows();
+  for (int64_t n = 0; n < 99; ++n) {
+    const bool valid = !options.missing.contains(n) && n != 5 && n != 60;
+    int64_t weight = 0;
+    int64_t moment = 0;
+    std::vector<int64_t> expected(stack.size());
+    for (int64_t p = 0; valid && p < signal.pixel_count(); ++p) {
+      if (p == 100) continue;
+      const int64_t value = testing_support::SyntheticNumber(
+                                n, p / signal.columns, p % signal.columns, ElementType::kUint16) %
+                            4096;
+      weight += value;
+      moment += value * (p / signal.columns);
+      for (size_t k = 0; k < stack.size(); ++k) {
+        expected[k] += value * static_cast<int64_t>(stack[k].weights[static_cast<size_t>(p)]);
+      }
+    }
+    for (size_t k = 0; k < stack.size(); ++k) {
+      ASSERT_EQ(sums[k * 99 + static_cast<size_t>(n)], expected[k])
+          << "frame " << n << " mask " << k;
+    }
+    if (valid) {
+      EXPECT_EQ(rows.doubles()[static_cast<size_t>(n)],
+                static_cast<double>(moment) / static_cast<double>(weight));
+    }
+  }
+  EXPECT_EQ(provider.read_in_order, 0);
+
+  // Weights that are no whole numbers, or of more than 16 bits, are for unpacked pixels.
+  provider.located = 0;
+  for (const double weight : {0.5, 32768.0}) {
+    std::vector<Mask> other = {FullMask(signal)};
+    other.front().weights[3] = weight;
+    const auto reduction = MaskReduction::Create(other);
+    Reduction* const one[] = {reduction->get()};
+    EXPECT_TRUE(RunPass(provider, one, pass).ok());
+  }
+  EXPECT_EQ(provider.located, 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(WholeAndStrips, FrameProviderTest,
                          testing::Values(std::pair(1, 0), std::pair(3, 0), std::pair(1, 32),
                                          std::pair(3, 32), std::pair(2, 768)));
@@ -228,6 +352,21 @@ TEST(FrameProviderErrors, WhatTheProviderSaysIsTheErrorOfThePass) {
   const auto failed = RunPass(provider, reductions, Small(2, 24 * 32 * 2));
   ASSERT_FALSE(failed.ok());
   EXPECT_EQ(failed.error().kind(), ErrorKind::kCorrupt);
+}
+
+TEST(FrameProviderErrors, PackedPixelsThatCouldNotBeReadAreAnError) {
+  SyntheticProvider provider(Frames(), {}, 32);
+  std::vector<uint32_t> order(768);
+  std::iota(order.begin(), order.end(), 0U);
+  provider.order = std::make_shared<const std::vector<uint32_t>>(std::move(order));
+  provider.run = 256;
+  provider.loses_pages = true;
+  const auto masks = MaskReduction::Create({FullMask({24, 32})});
+  Reduction* const reductions[] = {masks->get()};
+  const auto failed = RunPass(provider, reductions, Small(2, 24 * 32 * 2));
+  ASSERT_FALSE(failed.ok());
+  EXPECT_EQ(failed.error().kind(), ErrorKind::kCorrupt);
+  EXPECT_GT(provider.located, 0);
 }
 
 TEST(FrameProviderErrors, OnlySelectedFramesAreRead) {

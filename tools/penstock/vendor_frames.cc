@@ -131,6 +131,15 @@ class VendorFrames::StripCursor final : public FrameProvider::Cursor {
     return decoder_->Rows(first, first + request.pixel_count / columns, destination);
   }
 
+  Status Take(FrameRange frames, std::span<uint8_t> valid) override {
+    first_taken_ = frames.first;
+    return Begin(frames, valid);
+  }
+  void Locate(FrameRange frames, int64_t run, std::span<const std::byte*> packed) const override {
+    decoder_->LocatePacked(run, static_cast<size_t>(frames.first - first_taken_), packed);
+  }
+  Status CheckTaken() const override { return decoder_->CheckPacked(); }
+
  private:
   Status Begin(FrameRange frames, std::span<uint8_t> valid) {
     source_frames_.clear();
@@ -153,6 +162,7 @@ class VendorFrames::StripCursor final : public FrameProvider::Cursor {
   CursorReport report_;
   ingest::DecodeContext context_;
   std::vector<int64_t> source_frames_;
+  int64_t first_taken_ = 0;
 };
 
 Result<std::unique_ptr<VendorFrames>> VendorFrames::Open(const std::filesystem::path& path,
@@ -201,9 +211,11 @@ int64_t VendorFrames::tile_pixels() const {
 
 std::shared_ptr<const std::vector<uint32_t>> VendorFrames::pixel_order() const {
   if (!in_strips_) return nullptr;
-  const auto order = plan_.source->MakeStripDecoder()->stored_order();
-  if (order.empty()) return nullptr;
-  return std::make_shared<const std::vector<uint32_t>>(order.begin(), order.end());
+  return plan_.source->MakeStripDecoder()->stored_order();
+}
+
+int64_t VendorFrames::packed_run() const {
+  return in_strips_ ? plan_.source->MakeStripDecoder()->packed_run() : 0;
 }
 
 std::unique_ptr<FrameProvider::Cursor> VendorFrames::MakeCursor() const {

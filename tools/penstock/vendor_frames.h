@@ -34,6 +34,7 @@ class VendorFrames final : public FrameProvider {
   int64_t tile_frames() const override;
   int64_t tile_pixels() const override;
   std::shared_ptr<const std::vector<uint32_t>> pixel_order() const override;
+  int64_t packed_run() const override;
   std::unique_ptr<Cursor> MakeCursor() const override;
 
   const ingest::SourceDescription& description() const { return plan_.source->description(); }

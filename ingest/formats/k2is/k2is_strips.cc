@@ -15,8 +15,19 @@ namespace {
 // Of longer strips the next one would have left the cache before it is wanted.
 constexpr size_t kFurthestPrefetch = 1024;
 
-constexpr uint32_t kColumnsOfBlock = 16;
-constexpr size_t kPixelsOfBlock = size_t{kColumnsOfBlock} * kBlockRows;
+constexpr size_t kPixelsOfBlock = size_t{kBlockColumns} * kBlockRows;
+
+// In the place of blocks that are missing.
+constexpr std::array<std::byte, kPixelsOfBlock / 2 * 3> kNoPixels{};
+
+// Among all blocks of the image, by halves and in these from left to right, the one that is number
+// `run` of the stored order.
+size_t BlockOfRun(size_t run) {
+  const size_t sector = run / kBlocksPerFrame;
+  const size_t half = run % kBlocksPerFrame / kBlocksAcross;
+  const size_t column = kBlocksAcross - 1 - run % kBlocksAcross;
+  return (half * kSectors + sector) * kBlocksAcross + column;
+}
 
 }  // namespace
 
@@ -83,6 +94,10 @@ Status K2isStrips::BeginFrame(Frame& frame, int64_t number, DecodeContext& conte
       bytes.push_back(held.span());
       frame.files.push_back(file);
     }
+    for (const std::span<const std::byte> piece : bytes) {
+      // Headers lie far apart, and one after the other each would have to be waited for.
+      for (size_t at = 0; at < piece.size(); at += kBlockBytes) __builtin_prefetch(&piece[at]);
+    }
     const SectorFrame found =
         source_.FindBlocks(file, number, place, pieces, bytes, *context.report);
     for (size_t i = 0; i < kBlocksPerFrame; ++i) {
@@ -118,22 +133,24 @@ Status K2isStrips::Rows(int64_t first, int64_t last, std::span<std::byte> destin
   return Status::Ok();
 }
 
-std::span<const uint32_t> K2isStrips::stored_order() const {
-  static const std::vector<uint32_t> order = [] {
+std::shared_ptr<const std::vector<uint32_t>> K2isStrips::stored_order() const {
+  static const auto order = [] {
     constexpr auto kBlocksInRow = static_cast<uint32_t>(kSectors * kBlocksAcross);
+    constexpr auto kColumns = static_cast<uint32_t>(kBlockColumns);
     constexpr auto kRows = static_cast<uint32_t>(kBlockRows);
     std::vector<uint32_t> pixels;
     pixels.reserve(size_t{2} * kBlocksInRow * kPixelsOfBlock);
-    for (uint32_t block = 0; block < 2 * kBlocksInRow; ++block) {
+    for (uint32_t run = 0; run < 2 * kBlocksInRow; ++run) {
+      const auto block = static_cast<uint32_t>(BlockOfRun(run));
       const uint32_t first_row = block / kBlocksInRow * kRows;
-      const uint32_t first_column = block % kBlocksInRow * kColumnsOfBlock;
+      const uint32_t first_column = block % kBlocksInRow * kColumns;
       for (uint32_t row = first_row; row < first_row + kRows; ++row) {
-        for (uint32_t column = 0; column < kColumnsOfBlock; ++column) {
-          pixels.push_back(row * kBlocksInRow * kColumnsOfBlock + first_column + column);
+        for (uint32_t column = 0; column < kColumns; ++column) {
+          pixels.push_back(row * kBlocksInRow * kColumns + first_column + column);
         }
       }
     }
-    return pixels;
+    return std::make_shared<const std::vector<uint32_t>>(std::move(pixels));
   }();
   return order;
 }
@@ -150,7 +167,7 @@ Status K2isStrips::StoredPixels(int64_t first, int64_t last,
     for (auto place = static_cast<size_t>(first); place < static_cast<size_t>(last);) {
       const size_t in_block = place % kPixelsOfBlock;
       const size_t pixels = std::min(kPixelsOfBlock - in_block, static_cast<size_t>(last) - place);
-      const std::byte* const block = frame.blocks[place / kPixelsOfBlock];
+      const std::byte* const block = frame.blocks[BlockOfRun(place / kPixelsOfBlock)];
       if (block != nullptr) {
         UnpackUint12(block + in_block / 2 * 3, to, pixels);
       } else {
@@ -160,6 +177,22 @@ Status K2isStrips::StoredPixels(int64_t first, int64_t last,
       place += pixels;
     }
     PENSTOCK_RETURN_IF_ERROR(CheckRead(frame));
+  }
+  return Status::Ok();
+}
+
+void K2isStrips::LocatePacked(int64_t run, size_t first, std::span<const std::byte*> frames) const {
+  const size_t block = BlockOfRun(static_cast<size_t>(run));
+  for (size_t i = 0; i < frames.size(); ++i) {
+    const Frame& frame = frames_[first + i];
+    const std::byte* const pixels = frame.there ? frame.blocks[block] : nullptr;
+    frames[i] = pixels != nullptr ? pixels : kNoPixels.data();
+  }
+}
+
+Status K2isStrips::CheckPacked() const {
+  for (const Frame& frame : frames_) {
+    if (frame.there) PENSTOCK_RETURN_IF_ERROR(CheckRead(frame));
   }
   return Status::Ok();
 }

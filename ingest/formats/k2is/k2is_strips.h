@@ -30,9 +30,12 @@ class K2isStrips final : public StripDecoder {
 
   Status Begin(std::span<const int64_t> frames, DecodeContext& context) override;
   Status Rows(int64_t first, int64_t last, std::span<std::byte> destination) const override;
-  // Block after block.
-  std::span<const uint32_t> stored_order() const override;
+  // Block after block, as a sector has them, one sector after the other.
+  std::shared_ptr<const std::vector<uint32_t>> stored_order() const override;
   Status StoredPixels(int64_t first, int64_t last, std::span<std::byte> destination) const override;
+  int64_t packed_run() const override { return kBlockColumns * kBlockRows; }
+  void LocatePacked(int64_t run, size_t first, std::span<const std::byte*> frames) const override;
+  Status CheckPacked() const override;
 
  private:
   // The bytes of a piece: mapped from the page cache, or read into a buffer.

@@ -140,13 +140,24 @@ class StripDecoder {
   virtual Status Rows(int64_t first, int64_t last, std::span<std::byte> destination) const = 0;
 
   // Where files store pixels in another order than C order, in which they are decoded sooner: place
-  // i holds pixel stored_order()[i] of the frame. Empty: there is none. It stays for ever.
-  virtual std::span<const uint32_t> stored_order() const { return {}; }
+  // i holds pixel [i] of the frame. Null: there is none.
+  virtual std::shared_ptr<const std::vector<uint32_t>> stored_order() const { return nullptr; }
   // As Rows, places [first, last) of the stored order, which are even. Precondition: there is one.
   virtual Status StoredPixels(int64_t /*first*/, int64_t /*last*/,
                               std::span<std::byte> /*destination*/) const {
     return Error::Internal("there is no stored order");
   }
+
+  // Not 0: the stored order is made of runs of so many pixels, which are packed 12 bits each (two
+  // in three bytes, low bits first) and lie one behind the other.
+  virtual int64_t packed_run() const { return 0; }
+  // Where the pixels of run number `run` lie, until the next Begin, of the frames from number
+  // `first` of those begun on; zeros at places without a frame. Precondition: packed_run() is not
+  // 0.
+  virtual void LocatePacked(int64_t /*run*/, size_t /*first*/,
+                            std::span<const std::byte*> /*frames*/) const {}
+  // An error where some of these bytes, once they have been read, were none of the file's.
+  virtual Status CheckPacked() const { return Status::Ok(); }
 };
 
 // Thread-safe after construction: description() is constant (but for Refresh), Decode may be called

@@ -43,6 +43,17 @@ class FrameProvider {
     // for further pixels of the same frames follow that for pixel 0, with rising pixels.
     virtual Status Read(const Request& request, std::span<std::byte> destination,
                         std::span<uint8_t> valid) = 0;
+
+    // Instead of Read, where there is a packed_run(). Takes frames in hand, `valid` as above.
+    virtual Status Take(FrameRange /*frames*/, std::span<uint8_t> /*valid*/) {
+      return Error::Internal("these frames have no packed pixels");
+    }
+    // Where run number `run` of some of the frames in hand lies, until others are taken. Those that
+    // are not valid need something to point at, too.
+    virtual void Locate(FrameRange /*frames*/, int64_t /*run*/,
+                        std::span<const std::byte*> /*packed*/) const {}
+    // When they have been read: an error where they could not be.
+    virtual Status CheckTaken() const { return Status::Ok(); }
   };
 
   virtual ~FrameProvider() = default;
@@ -68,6 +79,10 @@ class FrameProvider {
   // reductions that take any (Reduction::TakesPixelOrder): place i holds pixel [i] of the frame.
   // Null: there is none.
   virtual std::shared_ptr<const std::vector<uint32_t>> pixel_order() const { return nullptr; }
+
+  // Not 0: the pixels are had packed, too (PackedTile), in runs of so many places of pixel_order(),
+  // an even number; for passes of reductions that take them so (Reduction::TakesPackedPixels).
+  virtual int64_t packed_run() const { return 0; }
 
   virtual std::unique_ptr<Cursor> MakeCursor() const = 0;
 };

@@ -46,10 +46,12 @@ class MaskReduction final : public Reduction {
   bool IsOrderFree() const override;
   bool FoldsView(const FrameView& view) const override;
   bool TakesPixelOrder() const override;
+  bool TakesPackedPixels() const override;
   Status Begin(const PassPlan& plan) override;
   std::unique_ptr<State> MakeState() const override;
   void BeginPartition(State& state, const Partition& partition) const override;
   void Process(State& state, const Tile& tile) const override;
+  void ProcessPacked(State& state, const PackedTile& tile) const override;
   void Merge(State& state, const Partition& partition) override;
   Result<std::unique_ptr<DeviceForm>> MakeDeviceForm(const DeviceContext& context) const override;
 
@@ -187,10 +189,12 @@ class CentreOfMassReduction final : public Reduction {
   bool IsOrderFree() const override;
   bool FoldsView(const FrameView& view) const override;
   bool TakesPixelOrder() const override;
+  bool TakesPackedPixels() const override;
   Status Begin(const PassPlan& plan) override;
   std::unique_ptr<State> MakeState() const override;
   void BeginPartition(State& state, const Partition& partition) const override;
   void Process(State& state, const Tile& tile) const override;
+  void ProcessPacked(State& state, const PackedTile& tile) const override;
   void Merge(State& state, const Partition& partition) override;
   Result<std::unique_ptr<DeviceForm>> MakeDeviceForm(const DeviceContext& context) const override;
 

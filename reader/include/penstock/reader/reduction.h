@@ -22,6 +22,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -58,6 +59,10 @@ struct PassPlan {
   // Pixel p of the tiles is pixel (*pixel_order)[p] of the frame; null: they are in C order. Only
   // where all reductions of the pass take any order.
   std::shared_ptr<const std::vector<uint32_t>> pixel_order = {};
+  // Not 0: the pixels are packed and come as PackedTile, not as Tile: in that order, which is not
+  // null then, in runs of so many places, but for the last one of a frame. Only where all
+  // reductions of the pass take them.
+  int64_t packed_run = 0;
 };
 
 // Pixels [first_pixel, first_pixel + pixel_count) of frames [first_frame, first_frame +
@@ -79,6 +84,19 @@ struct Tile {
   const T* Frame(int64_t frame) const {
     return reinterpret_cast<const T*>(pixels + static_cast<size_t>(frame) * frame_stride);
   }
+};
+
+// The same of pixels that are packed 12 bits each, two in three bytes, the first one in the low
+// bits (K2 IS, docs/formats/k2is.md): some of the runs that PassPlan::packed_run speaks of.
+struct PackedTile {
+  // [run][frame]: its first pixel. Any alignment; no byte behind the last pixel of a run may be
+  // read.
+  const std::byte* const* frames = nullptr;
+  int64_t first_frame = 0;  // dataset-wide
+  int64_t frame_count = 0;
+  int64_t first_run = 0;
+  int64_t run_count = 0;
+  const uint8_t* valid = nullptr;  // as Tile has it
 };
 
 class DeviceForm;  // reader/device/device_form.h
@@ -106,6 +124,8 @@ class Reduction {
 
   // Asked before Begin: true where the reduction heeds PassPlan::pixel_order.
   virtual bool TakesPixelOrder() const { return false; }
+  // The same for pixels that remain packed (PassPlan::packed_run); who takes them takes any order.
+  virtual bool TakesPackedPixels() const { return false; }
 
   // Asked before Begin, with the plan that it would be given: true where every tile must hold whole
   // frames, as PassPlan::tile_pixels then says. They leave the processor's cache sooner.
@@ -119,6 +139,8 @@ class Reduction {
   // Empties the state. Like Process called from several threads, on different states.
   virtual void BeginPartition(State& state, const Partition& partition) const = 0;
   virtual void Process(State& state, const Tile& tile) const = 0;
+  // In the place of Process where TakesPackedPixels. By default it ends the program.
+  virtual void ProcessPacked(State& /*state*/, const PackedTile& /*tile*/) const { std::abort(); }
   // Takes what the state has collected into the result. One call at a time, in order of the
   // partitions.
   virtual void Merge(State& state, const Partition& partition) = 0;
