@@ -19,9 +19,12 @@ namespace penstock::kernels {
 namespace HWY_NAMESPACE {
 
 inline constexpr size_t kGroupFrames = 8;
-inline constexpr size_t kChunkPixels = 1024;
+// A group goes on for so long before it is the turn of the next: the processor foresees long ways
+// only (sums over u8, 16 frames in a tile, AMD Zen 4: 1024 pixels 0.70 of the limit, 32768 0.78).
+inline constexpr size_t kChunkPixels = 32768;
 
-// Calls kernel.Group<n>(first pixel, pixels, first frame) over the whole tile; n <= kGroupFrames.
+// Calls kernel.Group<n>(first pixel, stride, pixels, offset) over the whole tile; n is kGroupFrames
+// or 1.
 template <class Kernel, typename Pixel>
 HWY_INLINE void OverTile(const Kernel& kernel, const FramePixels<Pixel>& frames) {
   for (size_t p = 0; p < frames.pixels; p += kChunkPixels) {
