@@ -51,15 +51,17 @@ def _packed(bench):
                 pass
     size = sum(file.stat().st_size for file in files) / GIB
     rows = []
-    for mask in ("disk:930,1024,300", "full"):
+    operations = {"mask disk:930,1024,300": ("apply", "--mask", "disk:930,1024,300"),
+                  "mask full": ("apply", "--mask", "full"), "centre of mass": ("com",)}
+    for name, (command, *options) in operations.items():
         for threads in (1, 2):
             ours, theirs = [], []
             for _ in range(bench.repeats):
                 theirs.append(float(bench.run(bench.files, *files, "--threads", threads).stdout))
-                done = bench.run(bench.penstock, "apply", path, "--no-ingest", "--mask", mask, "--threads", threads,
-                                 "--no-pictures", "--out", bench.work / "packed.npy", "--json")
+                done = bench.run(bench.penstock, command, path, "--no-ingest", *options, "--threads", threads,
+                                 "--no-pictures", "--out", bench.work / "packed", "--json")
                 ours.append(size / json.loads(done.stdout.strip().splitlines()[-1])["seconds"])
-            rows.append(Row(f"mask {mask}, {threads} thread(s)", "load and discard", ours, theirs))
+            rows.append(Row(f"{name}, {threads} thread(s)", "load and discard", ours, theirs))
     for file in files:
         file.unlink()
     return Table("reader, K2 IS as it lies, warm, packed bytes", rows)
