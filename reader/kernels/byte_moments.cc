@@ -11,10 +11,10 @@
 
 #include "reader/kernels/byte_words-inl.h"
 #include "reader/kernels/kernels.h"
-#include "reader/kernels/mask_kernels-inl.h"
 #include "reader/kernels/over_tile-inl.h"
 #include "reader/kernels/scalar_kernels.h"
 #include "reader/kernels/unroll.h"
+#include "reader/kernels/vnni-inl.h"
 #include "reader/kernels/vnni.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -152,9 +152,8 @@ struct MomentsKernelVnni {
   static HWY_INLINE void AddLanes(__m512i x, __m512i& sum, __m512i& square) {
     const __m512i ones = _mm512_set1_epi8(1);
     const __m512i less_128 = _mm512_xor_si512(x, _mm512_set1_epi8(static_cast<char>(0x80)));
-    // As text, since the compiler has this instruction only for code that always requires it.
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(ones));
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(square) : "v"(x), "v"(less_128));
+    AddProductsOfBytes(x, ones, sum);
+    AddProductsOfBytes(x, less_128, square);
   }
 
   // Block b of lanes[i] belongs to pixels 16 b + 4 i to 16 b + 4 i + 3.

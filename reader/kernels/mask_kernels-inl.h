@@ -16,17 +16,13 @@
 #include <limits>
 
 #include "reader/kernels/mask_product-inl.h"
+#include "reader/kernels/vnni-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace penstock::kernels {
 namespace HWY_NAMESPACE {
 
 #if HWY_TARGET != HWY_SCALAR
-
-// Highway's targets do not tell AVX-512 with VNNI from AVX-512 without: such kernels are compiled
-// in both ways, and HasVnni() (kernels/vnni.h) chooses.
-#undef PENSTOCK_KERNELS_WITH_VNNI
-#define PENSTOCK_KERNELS_WITH_VNNI (HWY_TARGET == HWY_AVX3)
 
 // Binary masks, all bits of the pixel's type or none; sums in 64 bits that can't overflow. The
 // kernel itself adds MultiplyAdd.
@@ -78,8 +74,7 @@ struct WeighKernel {
   HWY_INLINE Narrow MultiplyAdd(MaskVector x, MaskVector mask, Narrow sum) const {
 #if PENSTOCK_KERNELS_WITH_VNNI
     if constexpr (kVnni) {
-      // As text, since the compiler has this instruction only for code that always requires it.
-      __asm__("vpdpwssd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(mask.raw));
+      AddProductsOfWords(x.raw, mask.raw, sum.raw);
       return sum;
     }
 #endif

@@ -9,6 +9,7 @@
 #include <hwy/highway.h>
 
 #include "reader/kernels/mask_kernels-inl.h"
+#include "reader/kernels/vnni-inl.h"
 #include "reader/kernels/vnni.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -56,8 +57,7 @@ struct VnniBytesKernel : WeighKernel<true> {
   HWY_INLINE MaskVector LoadMask(const MaskValue* from) const { return hn::LoadU(d_mask, from); }
   HWY_INLINE PixelVector LoadPixels(const Pixel* from) const { return hn::LoadU(d_pixel, from); }
   HWY_INLINE Narrow MultiplyAdd(PixelVector x, MaskVector mask, Narrow sum) const {
-    // As in WeighKernel.
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(mask.raw));
+    AddProductsOfBytes(x.raw, mask.raw, sum.raw);
     return sum;
   }
   HWY_INLINE Total Scalar(Pixel x, MaskValue mask) const { return int32_t{x} * mask; }

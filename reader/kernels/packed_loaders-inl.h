@@ -17,6 +17,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "reader/kernels/vnni-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace penstock::kernels {
 namespace HWY_NAMESPACE {

@@ -9,6 +9,7 @@
 
 #include "reader/kernels/prefetch.h"
 #include "reader/kernels/unroll.h"
+#include "reader/kernels/vnni-inl.h"
 #include "reader/kernels/vnni.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -78,7 +79,7 @@ struct RunKernelU16 : RunKernel<uint16_t> {
     const auto x = hn::BitCast(d_signed, hn::IfThenElseZero(selected, biased));
     const auto ones = hn::Set(d_signed, 1);
     if constexpr (kVnni) {
-      __asm__("vpdpwssd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(ones.raw));
+      AddProductsOfWords(x.raw, ones.raw, sum.raw);
       return sum;
     } else {
       auto other = hn::Zero(d_sum);
@@ -93,7 +94,7 @@ struct RunKernelU8 : RunKernel<uint8_t> {
     const auto x = hn::MaskedLoad(selected, d, at);
     if constexpr (kVnni) {
       const auto ones = hn::Set(d, 1);
-      __asm__("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(ones.raw));
+      AddProductsOfBytes(x.raw, ones.raw, sum.raw);
       return sum;
     } else {
       return hn::Add(sum, hn::BitCast(d_sum, hn::SumsOf8(x)));
