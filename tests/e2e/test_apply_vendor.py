@@ -70,7 +70,7 @@ def test_float_results_have_the_same_last_digit(penstock, tmp_path):
     np.testing.assert_allclose(arrays["sum"], stack.sum(0, dtype=np.float64), rtol=1e-9, atol=1e-9)
 
 
-def both_say(penstock, tmp_path, source, command, *options, files=(), status=0):
+def both_say(penstock, tmp_path, source, command, *options, files=(), status=0, arrays=3):
     """Runs a command on the files and on their dataset; returns what both say, as JSON. The arrays are the same."""
     said = []
     if not (tmp_path / "dataset").exists():
@@ -81,7 +81,7 @@ def both_say(penstock, tmp_path, source, command, *options, files=(), status=0):
                         status=status if name == "direct" else 0)
         said.append(json.loads(done.stdout.splitlines()[-1]))
     found, expected = (outputs(tmp_path / f"{command}-{name}") for name in ("direct", "ingested"))
-    assert found.keys() == expected.keys() and len(found) >= 3
+    assert found.keys() == expected.keys() and len(found) >= arrays
     for name, content in expected.items():
         assert found[name] == content, name
     shutil.rmtree(tmp_path / f"{command}-direct")
@@ -177,6 +177,34 @@ def test_k2is_in_strips(penstock, tmp_path, k2_blocks):
     for i in (0, 1, 3, 5):
         assert full[i] == int(k2is.frame(300 + i).sum(dtype=np.int64))
     assert full[2] == 0
+
+
+@pytest.mark.parametrize("weights", [1, 20, 3000, 0.5])
+def test_k2is_masks_alone_take_the_packed_pixels(penstock, tmp_path, k2_blocks, weights):
+    """But for weights that are no whole numbers; the sums are those of numpy all the same."""
+    source = k2is.write(tmp_path / "in", k2_blocks)
+    random = np.random.default_rng(4)
+    masks = np.zeros((5, 1860, 2048))
+    masks[0] = weights
+    masks[1, 400:1100, 700:1500] = random.integers(0, 2, (700, 800)) * weights
+    masks[2, 5::931, ::7] = 1
+    masks[3] = np.rint(random.uniform(-1, 1, (1860, 2048)) * weights) if weights > 1 else random.integers(0, 2, (1860, 2048))
+    masks[4, -1, -1] = 1
+    np.save(tmp_path / "masks.npy", masks)
+    done = penstock("apply", source, "--no-ingest", "--mask", tmp_path / "masks.npy", "--no-pictures", "--json",
+                    "--out", tmp_path / "sums.npy", status=3)
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["frames"] == 6 and summary["frames_invalid"] >= 1
+    sums = np.load(tmp_path / "sums.npy").reshape(5, 6)
+    assert sums.dtype == (np.float64 if weights == 0.5 else np.int64)
+    for i in (0, 1, 3, 5):
+        pixels = k2is.frame(300 + i).astype(np.float64).ravel()
+        np.testing.assert_array_equal(sums[:, i], masks.reshape(5, -1) @ pixels)
+
+
+def test_k2is_centre_of_mass_takes_the_packed_pixels(penstock, tmp_path, k2_blocks):
+    source = k2is.write(tmp_path / "in", k2_blocks)
+    both_say(penstock, tmp_path, source, "com", status=3, arrays=2)
 
 
 def test_k2is_with_the_other_commands(penstock, tmp_path, k2_blocks):
