@@ -19,12 +19,12 @@ using device_kernels::DivideUp;
 constexpr double kLargestByteWeight = 127;
 constexpr int64_t kMostMaskGroups = 65535;  // what a grid has
 
-WeightKind KindFor(ElementType type, std::span<const Mask> masks, bool exact) {
+WeightKind KindFor(ElementType type, MaskStack masks, bool exact) {
   if (exact) {
     if (ElementSize(type) > 2) return WeightKind::kInt64;
-    const bool small = std::ranges::all_of(masks, [](const Mask& mask) {
+    const bool small = std::ranges::all_of(masks, [](const Mask* mask) {
       return std::ranges::all_of(
-          mask.weights, [](double weight) { return std::abs(weight) <= kLargestByteWeight; });
+          mask->weights, [](double weight) { return std::abs(weight) <= kLargestByteWeight; });
     });
     return small ? WeightKind::kInt8 : WeightKind::kInt64;
   }
@@ -41,10 +41,10 @@ struct PackedStack {
 };
 
 template <typename Layout>
-PackedStack Pack(std::span<const Mask> masks) {
+PackedStack Pack(MaskStack masks) {
   using Weight = typename Layout::Weight;
   PackedStack stack;
-  const auto pixels = static_cast<int64_t>(masks.front().weights.size());
+  const auto pixels = static_cast<int64_t>(masks.front()->weights.size());
   stack.masks_per_group = Layout::kMasks;
   stack.groups = DivideUp(static_cast<int64_t>(masks.size()), Layout::kMasks);
   stack.chunks = DivideUp(pixels, Layout::kChunkPixels);
@@ -52,7 +52,7 @@ PackedStack Pack(std::span<const Mask> masks) {
   for (size_t k = 0; k < masks.size(); ++k) {
     const auto group = static_cast<int64_t>(k) / Layout::kMasks;
     for (int64_t p = 0; p < pixels; ++p) {
-      const auto weight = static_cast<Weight>(masks[k].weights[static_cast<size_t>(p)]);
+      const auto weight = static_cast<Weight>(masks[k]->weights[static_cast<size_t>(p)]);
       const auto chunk = static_cast<size_t>(group * stack.chunks + p / Layout::kChunkPixels) *
                          Layout::kChunkBytes;
       const size_t offset = Layout::OffsetOf(static_cast<int>(p % Layout::kChunkPixels),
@@ -106,9 +106,8 @@ class MaskForm final : public DeviceForm {
 
 }  // namespace
 
-Result<std::unique_ptr<DeviceForm>> MakeMaskForm(const DeviceContext& context,
-                                                 std::span<const Mask> masks, bool exact,
-                                                 StoreTotals store) {
+Result<std::unique_ptr<DeviceForm>> MakeMaskForm(const DeviceContext& context, MaskStack masks,
+                                                 bool exact, StoreTotals store) {
   const ElementType type = context.plan.shape.element_type;
   const WeightKind kind = KindFor(type, masks, exact);
   PackedStack stack;

@@ -10,6 +10,7 @@
 #include "penstock/reader/mask.h"
 #include "reader/device/device_form.h"
 #include "reader/device/frame_totals.h"
+#include "reader/masks/mask_stack.h"
 
 namespace penstock {
 
@@ -17,9 +18,8 @@ namespace penstock {
 using StoreTotals = std::function<void(Reduction::State& state, const FetchedTotals& totals)>;
 
 // Real masks. `exact`: integer data and weights whose sums fit int64; the totals are int64 then.
-Result<std::unique_ptr<DeviceForm>> MakeMaskForm(const DeviceContext& context,
-                                                 std::span<const Mask> masks, bool exact,
-                                                 StoreTotals store);
+Result<std::unique_ptr<DeviceForm>> MakeMaskForm(const DeviceContext& context, MaskStack masks,
+                                                 bool exact, StoreTotals store);
 
 }  // namespace penstock
 

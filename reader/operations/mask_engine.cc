@@ -72,10 +72,10 @@ class Examiner {
   std::vector<Total> totals_;
 };
 
-StackProperties Examine(std::span<const Mask> masks) {
+StackProperties Examine(MaskStack masks) {
   Examiner examiner(masks.size());
   for (size_t k = 0; k < masks.size(); ++k) {
-    for (const double weight : masks[k].weights) examiner.Take(k, weight, 1);
+    for (const double weight : masks[k]->weights) examiner.Take(k, weight, 1);
   }
   return examiner.Found();
 }
@@ -100,10 +100,9 @@ template <typename Pixel, typename MaskValue, typename Total, typename Kernel>
 class PackedEngine final : public MaskEngine {
  public:
   template <typename Pack>
-  PackedEngine(std::span<const Mask> masks, Pack&& pack, Kernel kernel,
-               const std::vector<int64_t>& bias = {})
+  PackedEngine(MaskStack masks, Pack&& pack, Kernel kernel, const std::vector<int64_t>& bias = {})
       : mask_count_(masks.size()),
-        row_stride_(SpreadStride(masks.front().weights.size())),
+        row_stride_(SpreadStride(masks.front()->weights.size())),
         kernel_(std::move(kernel)) {
     bias_ = bias;
     bias_.resize(mask_count_);
@@ -112,7 +111,7 @@ class PackedEngine final : public MaskEngine {
         (2 * kSets - reinterpret_cast<uintptr_t>(values_.data()) % kSets + kFirstRow) % kSets;
     first_ = values_.data() + aside / sizeof(MaskValue);
     for (size_t k = 0; k < mask_count_; ++k) {
-      std::transform(masks[k].weights.begin(), masks[k].weights.end(), first_ + k * row_stride_,
+      std::transform(masks[k]->weights.begin(), masks[k]->weights.end(), first_ + k * row_stride_,
                      pack);
     }
   }
@@ -154,8 +153,8 @@ class PackedEngine final : public MaskEngine {
 };
 
 template <typename Pixel, typename MaskValue, typename Total, typename Pack, typename Kernel>
-std::unique_ptr<const MaskEngine> MakeEngine(std::span<const Mask> masks, Pack&& pack,
-                                             Kernel kernel, const std::vector<int64_t>& bias = {}) {
+std::unique_ptr<const MaskEngine> MakeEngine(MaskStack masks, Pack&& pack, Kernel kernel,
+                                             const std::vector<int64_t>& bias = {}) {
   return std::make_unique<PackedEngine<Pixel, MaskValue, Total, Kernel>>(
       masks, std::forward<Pack>(pack), std::move(kernel), bias);
 }
@@ -171,7 +170,7 @@ T PackSelection(double weight) {
 
 // The path of types and weights without a kernel of their own.
 template <typename Pixel>
-std::unique_ptr<const MaskEngine> MakeScalarEngine(std::span<const Mask> masks, bool exact) {
+std::unique_ptr<const MaskEngine> MakeScalarEngine(MaskStack masks, bool exact) {
   const auto kernel = [](const auto& frames, const auto& run) {
     kernels::scalar::MaskProduct(frames, run);
   };
@@ -180,7 +179,7 @@ std::unique_ptr<const MaskEngine> MakeScalarEngine(std::span<const Mask> masks, 
 }
 
 template <typename Pixel>
-std::unique_ptr<const MaskEngine> MakeFloatEngine(std::span<const Mask> masks) {
+std::unique_ptr<const MaskEngine> MakeFloatEngine(MaskStack masks) {
   return MakeEngine<Pixel, float, double>(
       masks, &PackValue<float>,
       [](const auto& frames, const auto& run) { kernels::MaskProduct(frames, run); });
@@ -188,8 +187,8 @@ std::unique_ptr<const MaskEngine> MakeFloatEngine(std::span<const Mask> masks) {
 
 constexpr double kLargestShortWeight = 32767;
 
-std::unique_ptr<const MaskEngine> MakeEngineU8(std::span<const Mask> masks,
-                                               const StackProperties& stack, bool exact) {
+std::unique_ptr<const MaskEngine> MakeEngineU8(MaskStack masks, const StackProperties& stack,
+                                               bool exact) {
   if (!exact) return MakeFloatEngine<uint8_t>(masks);
   if (stack.binary) {
     return MakeEngine<uint8_t, uint8_t, int64_t>(
@@ -207,8 +206,8 @@ std::unique_ptr<const MaskEngine> MakeEngineU8(std::span<const Mask> masks,
   return MakeEngine<uint8_t, int16_t, int64_t>(masks, &PackValue<int16_t>, kernel);
 }
 
-std::unique_ptr<const MaskEngine> MakeEngineU16(std::span<const Mask> masks,
-                                                const StackProperties& stack, bool exact) {
+std::unique_ptr<const MaskEngine> MakeEngineU16(MaskStack masks, const StackProperties& stack,
+                                                bool exact) {
   if (!exact) return MakeFloatEngine<uint16_t>(masks);
   if (stack.maximum_weight > kLargestShortWeight) return MakeScalarEngine<uint16_t>(masks, true);
   const auto maximum = static_cast<int32_t>(stack.maximum_weight);
@@ -222,8 +221,8 @@ std::unique_ptr<const MaskEngine> MakeEngineU16(std::span<const Mask> masks,
       bias);
 }
 
-std::unique_ptr<const MaskEngine> MakeEngineU32(std::span<const Mask> masks,
-                                                const StackProperties& stack, bool exact) {
+std::unique_ptr<const MaskEngine> MakeEngineU32(MaskStack masks, const StackProperties& stack,
+                                                bool exact) {
   if (!exact || !stack.binary) return MakeScalarEngine<uint32_t>(masks, exact);
   return MakeEngine<uint32_t, uint32_t, int64_t>(
       masks, &PackSelection<uint32_t>,
@@ -236,7 +235,7 @@ void MaskEngine::Multiply(const Tile&, int64_t*) const { std::abort(); }
 void MaskEngine::Multiply(const Tile&, double*) const { std::abort(); }
 void MaskEngine::Multiply(const PackedTile&, int64_t*) const { std::abort(); }
 
-Result<std::unique_ptr<const MaskEngine>> MaskEngine::Make(std::span<const Mask> masks,
+Result<std::unique_ptr<const MaskEngine>> MaskEngine::Make(MaskStack masks,
                                                            ElementType element_type,
                                                            int64_t tile_pixels) {
   std::optional<MaskRegions> regions = FindFewRegions(masks);

@@ -12,6 +12,7 @@
 #include "penstock/base/result.h"
 #include "penstock/reader/mask.h"
 #include "penstock/reader/reduction.h"
+#include "reader/masks/mask_stack.h"
 
 namespace penstock {
 
@@ -19,8 +20,7 @@ namespace penstock {
 class MaskEngine {
  public:
   // `tile_pixels`: as in PassPlan. kUnsupported for complex and 64-bit elements.
-  static Result<std::unique_ptr<const MaskEngine>> Make(std::span<const Mask> masks,
-                                                        ElementType element_type,
+  static Result<std::unique_ptr<const MaskEngine>> Make(MaskStack masks, ElementType element_type,
                                                         int64_t tile_pixels);
   virtual ~MaskEngine() = default;
 

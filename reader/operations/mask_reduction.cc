@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <complex>
+#include <deque>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -44,7 +45,8 @@ struct Group {
 
 // The masks as engines take them.
 struct Stacks {
-  std::vector<Mask> dense;
+  std::vector<const Mask*> dense;
+  std::deque<Mask> made;  // those of the dense ones that are not the caller's as they are
   std::vector<SparseMask> sparse;
   std::vector<Part> parts_of_dense;
   std::vector<Part> parts_of_sparse;
@@ -74,18 +76,17 @@ void Reorder(std::vector<double>& weights, const std::vector<uint32_t>& order) {
 
 // The real and the imaginary part as masks of their own.
 template <typename AMask>
-void AddParts(FrameView::Folded<AMask> folded, size_t index, std::vector<AMask>& stack,
-              std::vector<Part>& parts) {
+void AddParts(FrameView::Folded<AMask> folded, size_t index, auto&& add, std::vector<Part>& parts) {
   AMask& mask = folded.mask;
   const bool is_complex = mask.is_complex();
   std::vector<double> imaginary = std::exchange(mask.imaginary, {});
   if (is_complex) {
     AMask other = mask;
     other.weights = std::move(imaginary);
-    stack.push_back(std::move(other));
+    add(std::move(other));
     parts.push_back({index, true, false, folded.imaginary_constant});
   }
-  stack.push_back(std::move(mask));
+  add(std::move(mask));
   parts.push_back({index, false, !is_complex, folded.constant});
 }
 
@@ -150,21 +151,31 @@ struct MaskReduction::Impl {
       return plan.view == nullptr ? FrameView::Folded<AMask>{std::move(mask)}
                                   : plan.view->Fold(mask);
     };
+    const bool as_they_are =
+        plan.view == nullptr && plan.good_pixels == nullptr && plan.pixel_order == nullptr;
+    const auto add_dense = [&](Mask mask) {
+      if (plan.pixel_order != nullptr) Reorder(mask.weights, *plan.pixel_order);
+      stacks.dense.push_back(&stacks.made.emplace_back(std::move(mask)));
+    };
+    const auto add_sparse = [&](SparseMask mask) { stacks.sparse.push_back(std::move(mask)); };
     for (size_t k = 0; k < masks.size(); ++k) {
+      const auto* const whole = std::get_if<Mask>(&masks[k]);
+      if (as_they_are && whole != nullptr && !whole->is_complex()) {
+        stacks.dense.push_back(whole);
+        stacks.parts_of_dense.push_back({.mask = k});
+        continue;
+      }
       AnyMask mask = masks[k];
       if (plan.good_pixels != nullptr) {
         std::visit([&](auto& one) { KeepGoodPixels(one, *plan.good_pixels); }, mask);
       }
       auto* const few = std::get_if<SparseMask>(&mask);
       if (few != nullptr && !IsBetterDense(*few)) {
-        AddParts(fold(std::move(*few)), k, stacks.sparse, stacks.parts_of_sparse);
+        AddParts(fold(std::move(*few)), k, add_sparse, stacks.parts_of_sparse);
       } else {
         Mask all = few != nullptr ? Dense(*few) : std::get<Mask>(std::move(mask));
-        AddParts(fold(std::move(all)), k, stacks.dense, stacks.parts_of_dense);
+        AddParts(fold(std::move(all)), k, add_dense, stacks.parts_of_dense);
       }
-    }
-    for (Mask& mask : stacks.dense) {
-      if (plan.pixel_order != nullptr) Reorder(mask.weights, *plan.pixel_order);
     }
     return stacks;
   }

@@ -87,10 +87,10 @@ class Cutter {
 
 }  // namespace
 
-std::optional<MaskRegions> MaskRegions::Find(std::span<const Mask> masks, size_t most) {
-  Cutter cutter(masks.front().weights.size());
+std::optional<MaskRegions> MaskRegions::Find(MaskStack masks, size_t most) {
+  Cutter cutter(masks.front()->weights.size());
   for (size_t k = 0; k < masks.size(); ++k) {
-    if (!cutter.Cut(k, masks[k].weights, most)) return std::nullopt;
+    if (!cutter.Cut(k, masks[k]->weights, most)) return std::nullopt;
   }
   return cutter.Regions(masks.size(), most);
 }

@@ -14,6 +14,7 @@
 
 #include "penstock/reader/mask.h"
 #include "reader/kernels/region_sums.h"
+#include "reader/masks/mask_stack.h"
 
 namespace penstock {
 
@@ -25,7 +26,7 @@ struct MaskRegions {
   std::vector<double> weights;  // [region][mask]
 
   // Nothing where there are more than `most` (< kNone), or weights that are not finite.
-  static std::optional<MaskRegions> Find(std::span<const Mask> masks, size_t most);
+  static std::optional<MaskRegions> Find(MaskStack masks, size_t most);
 };
 
 // The steps for the kernel. A region with many steps has several slots of its table.

@@ -20,8 +20,7 @@ constexpr size_t kPiecePixels = 480;
 
 class PackedMaskEngine final : public MaskEngine {
  public:
-  PackedMaskEngine(std::span<const Mask* const> masks, const WeightRange& range,
-                   const PassPlan& plan)
+  PackedMaskEngine(MaskStack masks, const WeightRange& range, const PassPlan& plan)
       : mask_count_(masks.size()),
         maximum_weight_(std::max(range.highest, -range.lowest)),
         form_(kernels::BestMaskForm(maximum_weight_, range.lowest == 0 && range.highest <= 1)),
@@ -82,7 +81,7 @@ class PackedMaskEngine final : public MaskEngine {
     size_t used = 0;  // pixels or words of these
   };
 
-  void Fill(Batch& batch, std::span<const Mask* const> masks, const PassPlan& plan) const {
+  void Fill(Batch& batch, MaskStack masks, const PassPlan& plan) const {
     const std::span<const uint32_t> order = *plan.pixel_order;
     const size_t runs = (order.size() + run_pixels_ - 1) / run_pixels_;
     const size_t pieces_of_run = (run_pixels_ + kPiecePixels - 1) / kPiecePixels;
@@ -242,8 +241,7 @@ std::optional<WeightRange> RangeForPackedPixels(const Mask& mask) {
   return range;
 }
 
-std::unique_ptr<const MaskEngine> MakePackedMaskEngine(std::span<const Mask* const> masks,
-                                                       const WeightRange& range,
+std::unique_ptr<const MaskEngine> MakePackedMaskEngine(MaskStack masks, const WeightRange& range,
                                                        const PassPlan& plan) {
   return std::make_unique<PackedMaskEngine>(masks, range, plan);
 }

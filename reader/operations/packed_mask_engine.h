@@ -10,6 +10,7 @@
 
 #include "penstock/reader/mask.h"
 #include "penstock/reader/reduction.h"
+#include "reader/masks/mask_stack.h"
 #include "reader/operations/mask_engine.h"
 
 namespace penstock {
@@ -26,8 +27,7 @@ std::optional<WeightRange> RangeForPackedPixels(const Mask& mask);
 // `range`: of all masks. Precondition: plan.packed_run is not 0. Weights are taken in the plan's
 // order of pixels; those of pixels that are not good count as 0. What is 0 in all masks is not
 // read.
-std::unique_ptr<const MaskEngine> MakePackedMaskEngine(std::span<const Mask* const> masks,
-                                                       const WeightRange& range,
+std::unique_ptr<const MaskEngine> MakePackedMaskEngine(MaskStack masks, const WeightRange& range,
                                                        const PassPlan& plan);
 
 }  // namespace penstock

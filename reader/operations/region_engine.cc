@@ -80,12 +80,12 @@ std::unique_ptr<const MaskEngine> Make(MaskRegions regions, size_t mask_count, b
 
 }  // namespace
 
-std::optional<MaskRegions> FindFewRegions(std::span<const Mask> masks) {
+std::optional<MaskRegions> FindFewRegions(MaskStack masks) {
   constexpr size_t kMostRegions = 1024;
   // The table of the sums, emptied and added up for each tile, must be small beside the tile.
   constexpr size_t kPixelsPerRegion = 64;
-  return MaskRegions::Find(masks,
-                           std::min(kMostRegions, masks.front().weights.size() / kPixelsPerRegion));
+  return MaskRegions::Find(
+      masks, std::min(kMostRegions, masks.front()->weights.size() / kPixelsPerRegion));
 }
 
 std::unique_ptr<const MaskEngine> MakeRegionEngine(MaskRegions regions, size_t mask_count,

@@ -8,13 +8,14 @@
 
 #include "penstock/base/element_type.h"
 #include "penstock/reader/mask.h"
+#include "reader/masks/mask_stack.h"
 #include "reader/operations/mask_engine.h"
 #include "reader/operations/mask_regions.h"
 
 namespace penstock {
 
 // The regions of the stack, if there are few enough to work with.
-std::optional<MaskRegions> FindFewRegions(std::span<const Mask> masks);
+std::optional<MaskRegions> FindFewRegions(MaskStack masks);
 
 // The stack of `mask_count` masks by its regions. `exact`: integer totals. `tile_pixels`: as in
 // PassPlan. Null where the elements have no kernel for it, or where mask after mask is quicker.

@@ -42,6 +42,12 @@ std::vector<Mask> Overlapping(double weight) {
   return masks;
 }
 
+std::vector<const Mask*> Pointers(const std::vector<Mask>& masks) {
+  std::vector<const Mask*> pointers;
+  for (const Mask& mask : masks) pointers.push_back(&mask);
+  return pointers;
+}
+
 template <typename Pixel>
 std::vector<Pixel> RandomPixels() {
   std::vector<Pixel> pixels(kFrames * kPixels);
@@ -81,7 +87,7 @@ constexpr Cut kCuts[] = {{0, kPixels, kFrames}, {0, kPixels, 3}, {4096, 4096, 9}
 
 std::unique_ptr<const MaskEngine> EngineOf(const std::vector<Mask>& masks, ElementType type,
                                            bool exact) {
-  auto regions = FindFewRegions(masks);
+  auto regions = FindFewRegions(Pointers(masks));
   if (!regions) return nullptr;
   return MakeRegionEngine(std::move(*regions), masks.size(), type, exact, 4096);
 }
@@ -141,7 +147,7 @@ void CompareSums(size_t rings) {
     const auto at = static_cast<double>(k);
     masks.push_back(AnnulusMask(kSignal, 65.2, 48.7, at * width, (at + 1) * width));
   }
-  const auto regions = MaskRegions::Find(masks, 500);
+  const auto regions = MaskRegions::Find(Pointers(masks), 500);
   ASSERT_TRUE(regions.has_value());
   ASSERT_EQ(regions->count, rings);
   const auto sums = MakeRegionSums<Pixel>(*regions, 4096, 1000000);
@@ -184,7 +190,7 @@ void CompareRuns(size_t tile_pixels) {
     const auto at = static_cast<double>(k);
     masks.push_back(AnnulusMask(kSignal, 65.2, 48.7, at * 7, at * 7 + 6));  // and gaps
   }
-  const auto regions = MaskRegions::Find(masks, 500);
+  const auto regions = MaskRegions::Find(Pointers(masks), 500);
   ASSERT_TRUE(regions.has_value());
   const auto sums = MakeRegionRunSums<Pixel>(*regions, tile_pixels, 1e9);
   ASSERT_EQ(sums != nullptr, kernels::RegionRunsAreQuick());
@@ -221,15 +227,15 @@ TEST(MaskRegionsTest, AreTheDistinctWeights) {
   Mask one{"one", {2, 3}, {0, 1, 1, 0, 0, 2}};
   Mask two{"two", {2, 3}, {0, 0, 5, -0.0, 5, 0}};
   const std::vector<Mask> masks{one, two};
-  const auto regions = MaskRegions::Find(masks, 4);
+  const auto regions = MaskRegions::Find(Pointers(masks), 4);
   ASSERT_TRUE(regions.has_value());
   EXPECT_EQ(regions->count, 4U);
   EXPECT_EQ(regions->of_pixel,
             (std::vector<uint16_t>{MaskRegions::kNone, 0, 1, MaskRegions::kNone, 2, 3}));
   EXPECT_EQ(regions->weights, (std::vector<double>{1, 0, 1, 5, 0, 5, 2, 0}));
-  EXPECT_FALSE(MaskRegions::Find(masks, 3).has_value());
+  EXPECT_FALSE(MaskRegions::Find(Pointers(masks), 3).has_value());
   one.weights[0] = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_FALSE(MaskRegions::Find(std::vector<Mask>{one, two}, 4).has_value());
+  EXPECT_FALSE(MaskRegions::Find(Pointers({one, two}), 4).has_value());
 }
 
 TEST(MaskRegionsTest, MasksOfManyWeightsAreNone) {
