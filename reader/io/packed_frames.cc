@@ -18,6 +18,7 @@ constexpr int64_t kRunsTogether = 8;
 PackedFrames::PackedFrames(const FrameProvider& provider, const PassPlan& plan)
     : provider_(provider),
       frame_pixels_(plan.shape.signal.pixel_count()),
+      tile_frames_(std::min(kTileFrames, plan.tile_frames)),
       run_pixels_(plan.packed_run),
       run_count_((frame_pixels_ + run_pixels_ - 1) / run_pixels_),
       cursor_(provider.MakeCursor()) {}
@@ -58,7 +59,7 @@ bool PackedFrames::GoOn() {
     if (first_run_ >= run_count_) return false;
     tile_.last = group_.first;
   }
-  tile_ = {tile_.last, std::min(tile_.last + kTileFrames, group_.last)};
+  tile_ = {tile_.last, std::min(tile_.last + tile_frames_, group_.last)};
   return true;
 }
 
@@ -70,7 +71,7 @@ Status PackedFrames::TakeGroup() {
     valid_[i] = image_key[static_cast<size_t>(group_.first) + i] == 0 ? 1 : 0;
   }
   PENSTOCK_RETURN_IF_ERROR(cursor_->Take(group_, valid_));
-  tile_ = {group_.first, std::min(group_.first + kTileFrames, group_.last)};
+  tile_ = {group_.first, std::min(group_.first + tile_frames_, group_.last)};
   first_run_ = 0;
   return Status::Ok();
 }

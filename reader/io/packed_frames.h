@@ -31,6 +31,7 @@ class PackedFrames final : public PartitionReader {
 
   const FrameProvider& provider_;
   const int64_t frame_pixels_;
+  const int64_t tile_frames_;
   const int64_t run_pixels_;
   const int64_t run_count_;
   const std::unique_ptr<FrameProvider::Cursor> cursor_;
@@ -40,8 +41,7 @@ class PackedFrames final : public PartitionReader {
   FrameRange frames_;      // of the partition
   FrameRange group_;       // that is in hand
   FrameRange tile_;        // the frames of the last tile
-  int64_t run_ = 0;        // of the last tile
-  int64_t first_run_ = 0;  // of those that are read one after the other
+  int64_t first_run_ = 0;  // of the last tile
 };
 
 }  // namespace penstock
