@@ -30,6 +30,7 @@ constexpr size_t kFrames = 13;
 // Rings, disks over them, and a half plane that cuts both.
 std::vector<Mask> Overlapping(double weight) {
   std::vector<Mask> masks;
+  masks.reserve(12);
   for (int k = 0; k < 8; ++k) {
     masks.push_back(AnnulusMask(kSignal, 60.3, 50.1, 8.0 * k, 8.0 * (k + 1)));
   }
@@ -44,6 +45,7 @@ std::vector<Mask> Overlapping(double weight) {
 
 std::vector<const Mask*> Pointers(const std::vector<Mask>& masks) {
   std::vector<const Mask*> pointers;
+  pointers.reserve(masks.size());
   for (const Mask& mask : masks) pointers.push_back(&mask);
   return pointers;
 }
