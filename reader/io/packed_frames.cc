@@ -7,9 +7,8 @@ namespace penstock {
 namespace {
 
 // What is read side by side goes on for some runs, which lie one behind the other in the file,
-// before it is the turn of the next frames: the processor foresees long ways only. What the masks
-// have for these runs stays in its L2 cache meanwhile. (K2 IS, AMD Zen 4, one mask, 4 frames at a
-// time: 1 run 0.74 of a linear read, 8 runs 0.87.)
+// before it is the turn of the next frames: the processor foresees long ways only. (AMD Zen 4, a
+// loop by itself with one mask of 16-bit weights, share of a linear read: 1 run 0.74, 8 runs 0.87.)
 constexpr int64_t kTileFrames = 4;
 constexpr int64_t kRunsTogether = 8;
 
