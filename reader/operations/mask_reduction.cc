@@ -116,6 +116,13 @@ std::optional<WeightRange> PackedRange(const std::vector<AnyMask>& masks) {
   return all;
 }
 
+// In what forms the masks can have the pixels of a provider.
+struct PixelUse {
+  // Where the sums are exact: the last digits of others would depend on the order.
+  bool any_order = false;
+  std::optional<WeightRange> packed_range{};  // nothing: they have to be unpacked
+};
+
 template <typename To, typename Total>
 void Store(To& value, Total total, const Part& part) {
   if constexpr (std::is_same_v<To, int64_t>) {
@@ -138,12 +145,21 @@ struct MaskReduction::Impl {
   std::vector<AnyMask> masks;
   std::vector<std::string> names;
   bool complex = false;
-  bool takes_pixel_order = false;
-  std::optional<WeightRange> packed_range;  // nothing: the masks are for unpacked pixels
+  std::optional<PixelUse> pixel_use;  // once somebody has asked
   std::vector<Group> groups;
   ResultArray result;
   int64_t frame_count = 0;
   int64_t partition_frames = 0;
+
+  // Looking at all weights takes a while, and a pass over a dataset need not know.
+  const PixelUse& Use() {
+    if (!pixel_use) {
+      pixel_use.emplace().packed_range = PackedRange(masks);
+      pixel_use->any_order =
+          pixel_use->packed_range.has_value() || std::ranges::all_of(masks, &IsWhole);
+    }
+    return *pixel_use;
+  }
 
   Stacks MakeStacks(const PassPlan& plan) const {
     Stacks stacks;
@@ -187,7 +203,7 @@ struct MaskReduction::Impl {
       dense.push_back(&std::get<Mask>(masks[k]));
       group.parts.push_back({.mask = k});
     }
-    group.engine = MakePackedMaskEngine(dense, *packed_range, plan);
+    group.engine = MakePackedMaskEngine(dense, *Use().packed_range, plan);
     groups.push_back(std::move(group));
   }
 
@@ -289,10 +305,6 @@ Result<std::unique_ptr<MaskReduction>> MaskReduction::CreateMixed(std::vector<An
         impl->complex || std::visit([](const auto& one) { return one.is_complex(); }, mask);
   }
   impl->masks = std::move(masks);
-  impl->packed_range = PackedRange(impl->masks);
-  // Where the sums are exact: the last digits of others would depend on it.
-  impl->takes_pixel_order =
-      impl->packed_range.has_value() || std::ranges::all_of(impl->masks, &IsWhole);
   return std::unique_ptr<MaskReduction>(new MaskReduction(std::move(impl)));
 }
 
@@ -303,8 +315,8 @@ bool MaskReduction::IsOrderFree() const { return true; }  // every frame has its
 
 bool MaskReduction::FoldsView(const FrameView& view) const { return view.IsFoldable(); }
 
-bool MaskReduction::TakesPixelOrder() const { return impl_->takes_pixel_order; }
-bool MaskReduction::TakesPackedPixels() const { return impl_->packed_range.has_value(); }
+bool MaskReduction::TakesPixelOrder() const { return impl_->Use().any_order; }
+bool MaskReduction::TakesPackedPixels() const { return impl_->Use().packed_range.has_value(); }
 
 Status MaskReduction::Begin(const PassPlan& plan) {
   const SignalShape shape = ShapeOf(impl_->masks.front());
