@@ -225,8 +225,8 @@ class PackedSums {
   }
 
   // Steps from `done` on, whose vectors would reach beyond the run: they begin earlier. Not from a
-  // copy: it could be loaded only when all that was read before it has come from memory (a sixth of
-  // the time of a run of K2 IS).
+  // copy, which could be loaded only when all that was read before it has come from memory (one
+  // mask, runs of K2 IS one by one: 0.80 and 0.85 of a linear read).
   template <size_t kFrames>
   HWY_INLINE void AddLast(const uint8_t* const* frames, Steps masks, size_t done, size_t steps) {
     masks.values += ValuesOf(done);

@@ -1,6 +1,7 @@
 #include "reader/operations/packed_mask_engine.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -40,9 +41,9 @@ class PackedMaskEngine final : public MaskEngine {
     const auto first_run = static_cast<size_t>(tile.first_run);
     const auto frames = static_cast<size_t>(tile.frame_count);
     std::vector<kernels::PackedRun> runs(static_cast<size_t>(tile.run_count));
-    std::vector<int64_t> odd_sums(kernels::PackedMasks::kMost);
+    std::array<int64_t, kernels::PackedMasks::kMost> odd_sums;
     for (const Batch& batch : batches_) {
-      std::ranges::fill(odd_sums, 0);
+      odd_sums.fill(0);
       for (size_t i = 0; i < runs.size(); ++i) {
         const size_t run = first_run + i;
         const size_t first = batch.first_chunk[run];
