@@ -1,8 +1,11 @@
 // AlignedVector: a std::vector whose values begin with a cache line, as accumulators and masks of
 // the kernels should: a vector that lies across two lines is loaded and stored at half the rate.
+// Large ones are in huge pages where the kernel has them.
 
 #ifndef PENSTOCK_READER_KERNELS_ALIGNED_VECTOR_H_
 #define PENSTOCK_READER_KERNELS_ALIGNED_VECTOR_H_
+
+#include <sys/mman.h>
 
 #include <cstddef>
 #include <new>
@@ -14,15 +17,27 @@ template <typename T>
 struct CacheLineAllocator {
   using value_type = T;
   static constexpr std::align_val_t kAlignment{64};
+  static constexpr std::align_val_t kHugePage{size_t{2} << 20};
 
   CacheLineAllocator() = default;
   template <typename U>
   CacheLineAllocator(const CacheLineAllocator<U>& /*other*/) {}  // as allocators convert
 
   T* allocate(size_t count) {
-    return static_cast<T*>(::operator new(count * sizeof(T), kAlignment));
+    const size_t bytes = count * sizeof(T);
+    void* const values = ::operator new(bytes, AlignmentOf(bytes));
+    // Advice only.
+    if (AlignmentOf(bytes) == kHugePage) madvise(values, bytes, MADV_HUGEPAGE);
+    return static_cast<T*>(values);
   }
-  void deallocate(T* values, size_t /*count*/) { ::operator delete(values, kAlignment); }
+  void deallocate(T* values, size_t count) {
+    ::operator delete(values, AlignmentOf(count * sizeof(T)));
+  }
+
+  // Half a page too much at most.
+  static std::align_val_t AlignmentOf(size_t bytes) {
+    return bytes >= static_cast<size_t>(kHugePage) ? kHugePage : kAlignment;
+  }
 
   friend bool operator==(const CacheLineAllocator&, const CacheLineAllocator&) { return true; }
 };
