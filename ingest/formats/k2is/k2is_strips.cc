@@ -29,6 +29,18 @@ size_t BlockOfRun(size_t run) {
   return (half * kSectors + sector) * kBlocksAcross + column;
 }
 
+// Headers lie far apart, and one after the other each would have to be waited for. Every second one
+// is in two cache lines.
+void PrefetchHeaders(std::span<const std::byte> blocks) {
+  if (blocks.empty()) return;
+  // No page is mapped for a prefetch.
+  static_cast<void>(*static_cast<const volatile std::byte*>(blocks.data()));
+  for (size_t at = 0; at + kHeaderBytes <= blocks.size(); at += kBlockBytes) {
+    __builtin_prefetch(&blocks[at]);
+    __builtin_prefetch(&blocks[at + kHeaderBytes - 1]);
+  }
+}
+
 }  // namespace
 
 bool K2isStrips::Bytes::Map(const SourceReadMode& mode, uint64_t offset, uint64_t bytes,
@@ -94,10 +106,7 @@ Status K2isStrips::BeginFrame(Frame& frame, int64_t number, DecodeContext& conte
       bytes.push_back(held.span());
       frame.files.push_back(file);
     }
-    for (const std::span<const std::byte> piece : bytes) {
-      // Headers lie far apart, and one after the other each would have to be waited for.
-      for (size_t at = 0; at < piece.size(); at += kBlockBytes) __builtin_prefetch(&piece[at]);
-    }
+    for (const std::span<const std::byte> piece : bytes) PrefetchHeaders(piece);
     const SectorFrame found =
         source_.FindBlocks(file, number, place, pieces, bytes, *context.report);
     for (size_t i = 0; i < kBlocksPerFrame; ++i) {
