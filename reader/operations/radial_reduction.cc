@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -12,6 +13,7 @@
 #include "reader/kernels/aligned_vector.h"
 #include "reader/kernels/kernels.h"
 #include "reader/kernels/scalar_kernels.h"
+#include "reader/operations/byte_bins.h"
 
 namespace penstock {
 
@@ -26,6 +28,9 @@ constexpr uint32_t kMostFloat = 4096;
 class RadialState : public Reduction::State {
  public:
   virtual void Reset() = 0;
+  // Of the first frames of the tile, as many as it takes; returns their number. Only of 8-bit
+  // pixels.
+  virtual int64_t AddBytes(const Tile& /*tile*/, const ByteBins& /*bins*/) { return 0; }
   virtual void Add(const Tile& tile, const uint32_t* bins, int64_t pixels, int64_t offset) = 0;
   // What a device has added up, into the empty state.
   virtual void Take(const FetchedTotals& fetched) = 0;
@@ -84,6 +89,16 @@ class FastSums final : public SumsOf<Total> {
                        this->bins_);
   }
 
+  int64_t AddBytes(const Tile& tile, const ByteBins& bins) override {
+    if constexpr (std::is_same_v<Pixel, uint8_t>) {
+      const auto pixels = this->template PixelsOf<Pixel>(tile, tile.pixel_count, 0);
+      if (!bins.IsWorth(pixels.pixels)) return 0;
+      return static_cast<int64_t>(bins.Add(pixels, static_cast<size_t>(tile.first_pixel),
+                                           this->TotalsOf(tile), this->bins_));
+    }
+    return 0;
+  }
+
  private:
   kernels::AlignedVector<Narrow> narrow_;
 };
@@ -140,9 +155,10 @@ struct RadialReduction::Impl {
   std::optional<Mask> selection;
   ElementType element_type = ElementType::kUint16;
   double outer = 0;
-  std::vector<uint32_t> bins;   // per pixel; bin_count(): none
-  std::vector<int64_t> counts;  // pixels per bin
-  std::vector<int64_t> pieces;  // pixels where a new call of the kernel begins
+  std::vector<uint32_t> bins;         // per pixel; bin_count(): none
+  std::vector<int64_t> counts;        // pixels per bin
+  std::vector<int64_t> pieces;        // pixels where a new call of the kernel begins
+  std::optional<ByteBins> byte_bins;  // of 8-bit pixels
   ResultArray result;
   size_t partition_frames = 0;
 
@@ -270,6 +286,10 @@ Status RadialReduction::Begin(const PassPlan& plan) {
   }
   impl_->MapPixels(plan);
   impl_->CutPixels();
+  impl_->byte_bins.reset();
+  if (impl_->element_type == ElementType::kUint8) {
+    impl_->byte_bins.emplace(impl_->bins, impl_->bin_count());
+  }
   impl_->partition_frames = static_cast<size_t>(plan.partition_frames);
   const ScanShape& scan = plan.shape.scan;
   std::vector<int64_t> shape = {scan.columns};
@@ -300,11 +320,19 @@ void RadialReduction::Process(State& state, const Tile& tile) const {
   auto& mine = static_cast<RadialState&>(state);
   std::copy_n(tile.valid, tile.frame_count,
               mine.valid.begin() + static_cast<ptrdiff_t>(tile.first_frame - mine.first_frame));
+  Tile rest = tile;
+  if (impl_->byte_bins) {
+    const int64_t done = mine.AddBytes(tile, *impl_->byte_bins);
+    rest.pixels += static_cast<size_t>(done) * tile.frame_stride;
+    rest.first_frame += done;
+    rest.frame_count -= done;
+    if (rest.frame_count == 0) return;
+  }
   const int64_t end = tile.first_pixel + tile.pixel_count;
   auto piece = std::ranges::upper_bound(impl_->pieces, tile.first_pixel);
   for (int64_t pixel = tile.first_pixel; pixel < end; ++piece) {
     const int64_t last = std::min(*piece, end);
-    mine.Add(tile, impl_->bins.data() + pixel, last - pixel, pixel - tile.first_pixel);
+    mine.Add(rest, impl_->bins.data() + pixel, last - pixel, pixel - tile.first_pixel);
     pixel = last;
   }
 }

@@ -4,12 +4,14 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "reader/kernels/aligned_vector.h"
 #include "reader/kernels/region_runs.h"
 #include "reader/kernels/region_sums.h"
+#include "reader/operations/byte_bins.h"
 #include "reader/operations/region_run_sums.h"
 
 namespace penstock {
@@ -137,7 +139,7 @@ class StepSums final : public RegionSums<Pixel> {
   std::vector<int> selected_;  // pixels of each
 };
 
-// Pixel by pixel, eight frames at once, for regions that are cut up.
+// Pixel by pixel, eight frames at once or sixteen, for regions that are cut up.
 template <typename Pixel>
 class BinnedSums final : public RegionSums<Pixel> {
  public:
@@ -159,26 +161,46 @@ class BinnedSums final : public RegionSums<Pixel> {
       ++slot.pixels;
       slots_of_pixels_.push_back(slot.number);
     }
+    if constexpr (std::is_same_v<Pixel, uint8_t>) {
+      byte_bins_.emplace(std::vector<uint32_t>(regions.of_pixel.begin(), regions.of_pixel.end()),
+                         regions.count);
+    }
   }
 
   void Add(const Tile& tile, Sum* sums) const override {
+    kernels::FramePixels<Pixel> pixels{tile.Frame<Pixel>(0), tile.frame_stride / sizeof(Pixel),
+                                       static_cast<size_t>(tile.frame_count),
+                                       static_cast<size_t>(tile.pixel_count)};
+    if constexpr (std::is_same_v<Pixel, uint8_t>) {
+      if (byte_bins_->IsWorth(pixels.pixels)) {
+        const size_t done =
+            byte_bins_->Add(pixels, static_cast<size_t>(tile.first_pixel), sums, regions_.count);
+        pixels.first += done * pixels.frame_stride;
+        pixels.frames -= done;
+        sums += done * regions_.count;
+        if (pixels.frames == 0) return;
+      }
+    }
+    AddEight(pixels, static_cast<size_t>(tile.first_pixel), sums);
+  }
+
+ private:
+  // Eight frames at once.
+  void AddEight(const kernels::FramePixels<Pixel>& pixels, size_t first_pixel, Sum* sums) const {
     using Narrow = std::conditional_t<std::is_same_v<Pixel, float>, float, uint32_t>;
-    const auto frames = static_cast<size_t>(tile.frame_count);
+    const size_t frames = pixels.frames;
     const size_t slots = region_of_slot_.size();
     // One per worker, reused.
     thread_local kernels::AlignedVector<Narrow> table;
     table.resize(std::max(table.size(), kernels::kBinTables * slots * kernels::kBinFrames));
     std::vector<Sum> of_slots(frames * slots);
-    kernels::AddToBins(
-        kernels::FramePixels<Pixel>{tile.Frame<Pixel>(0), tile.frame_stride / sizeof(Pixel), frames,
-                                    static_cast<size_t>(tile.pixel_count)},
-        slots_of_pixels_.data() + tile.first_pixel, kernels::BinTable<Narrow>{table.data(), slots},
-        of_slots.data(), slots);
+    kernels::AddToBins(pixels, slots_of_pixels_.data() + first_pixel,
+                       kernels::BinTable<Narrow>{table.data(), slots}, of_slots.data(), slots);
     AddSlots(region_of_slot_, frames, regions_.count, of_slots, sums);
   }
 
- private:
   const MaskRegions& regions_;
+  std::optional<ByteBins> byte_bins_;  // of 8-bit pixels
   std::vector<uint32_t> slots_of_pixels_;
   std::vector<uint16_t> region_of_slot_;
 };

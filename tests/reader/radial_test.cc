@@ -58,9 +58,9 @@ void Compare(const Frames<Pixel>& frames, const PolarGrid& grid, const PassCut& 
   for (size_t f = 0; f < frames.count(); ++f) {
     std::vector<double> expected(bins), magnitude(bins);
     for (size_t p = 0; p < frames.pixels(); ++p) {
-      const auto row = static_cast<double>(p / 29);
-      const auto column = static_cast<double>(p % 29);
-      const int64_t bin = BinOf(grid, outer, row, column);
+      const size_t row = p / 29;
+      const size_t column = p % 29;
+      const int64_t bin = BinOf(grid, outer, static_cast<double>(row), static_cast<double>(column));
       if (bin < 0 || (selection && selection->weights[p] == 0)) continue;
       expected[static_cast<size_t>(bin)] += static_cast<double>(frames.At(f, p));
       magnitude[static_cast<size_t>(bin)] += std::abs(static_cast<double>(frames.At(f, p)));
@@ -112,6 +112,30 @@ TEST(RadialLimitTest, OneBinOfManyPixelsIsExact) {
   ASSERT_TRUE(RunInMemory(**radial, frames.shape, frames.data, frames.valid, {}).ok());
   for (int f = 0; f < 8; ++f) EXPECT_EQ((*radial)->sums().integers()[f], int64_t{65535} * 120000);
   EXPECT_EQ((*radial)->PixelCounts().integers()[0], 120000);
+}
+
+TEST(RadialLimitTest, ManyFramesOfBytesAreExact) {
+  constexpr int64_t kSide = 160;
+  constexpr int64_t kFrames = 37;  // twice sixteen, and five
+  const DatasetShape shape{{1, kFrames, false}, {kSide, kSide}, ElementType::kUint8};
+  std::vector<uint8_t> data(static_cast<size_t>(shape.payload_bytes()));
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<uint8_t>(255 - i % 251 % 16);
+  const std::vector<uint8_t> valid(kFrames, 1);
+  const PolarGrid grid{kRow, kColumn, 0, 150, 60, 1};
+  for (const PassCut& cut : {PassCut{}, PassCut{16, 12800, 1 << 20}, PassCut{37, 1 << 20, 20}}) {
+    auto radial = RadialReduction::Create(grid);
+    ASSERT_TRUE(radial.ok());
+    ASSERT_TRUE(RunInMemory(**radial, shape, data, valid, cut).ok());
+    std::vector<int64_t> expected(kFrames * 60);
+    for (size_t i = 0; i < data.size(); ++i) {
+      const size_t p = i % (kSide * kSide);
+      const size_t row = p / kSide;
+      const size_t column = p % kSide;
+      const int64_t bin = BinOf(grid, 150, static_cast<double>(row), static_cast<double>(column));
+      if (bin >= 0) expected[i / (kSide * kSide) * 60 + static_cast<size_t>(bin)] += data[i];
+    }
+    EXPECT_EQ((*radial)->sums().integers(), expected);
+  }
 }
 
 TEST(RadialLimitTest, RadiiAreTheMiddlesOfTheRings) {
