@@ -237,7 +237,7 @@ void MaskEngine::Multiply(const PackedTile&, int64_t*) const { std::abort(); }
 
 Result<std::unique_ptr<const MaskEngine>> MaskEngine::Make(MaskStack masks,
                                                            ElementType element_type,
-                                                           int64_t tile_pixels) {
+                                                           TileSize tile) {
   std::optional<MaskRegions> regions = FindFewRegions(masks);
   const StackProperties stack = regions ? Examine(*regions, masks.size()) : Examine(masks);
   // The largest sum that data of this type can give, at every step of the way.
@@ -245,8 +245,7 @@ Result<std::unique_ptr<const MaskEngine>> MaskEngine::Make(MaskStack masks,
   const bool exact =
       IsInteger(element_type) && stack.integer && largest * stack.maximum_total < kInt64Limit;
   if (regions) {
-    auto engine = MakeRegionEngine(std::move(*regions), masks.size(), element_type, exact,
-                                   static_cast<size_t>(tile_pixels));
+    auto engine = MakeRegionEngine(std::move(*regions), masks.size(), element_type, exact, tile);
     if (engine) return engine;
   }
   switch (element_type) {

@@ -13,15 +13,16 @@
 #include "penstock/reader/mask.h"
 #include "penstock/reader/reduction.h"
 #include "reader/masks/mask_stack.h"
+#include "reader/operations/tile_size.h"
 
 namespace penstock {
 
 // Immutable after Make, so that all workers share one.
 class MaskEngine {
  public:
-  // `tile_pixels`: as in PassPlan. kUnsupported for complex and 64-bit elements.
+  // kUnsupported for complex and 64-bit elements.
   static Result<std::unique_ptr<const MaskEngine>> Make(MaskStack masks, ElementType element_type,
-                                                        int64_t tile_pixels);
+                                                        TileSize tile);
   virtual ~MaskEngine() = default;
 
   // True: integer totals, otherwise float64 totals.

@@ -218,7 +218,7 @@ struct MaskReduction::Impl {
         plan.view == nullptr ? plan.shape.element_type : plan.view->stored().element_type;
     if (!stacks.dense.empty()) {
       PENSTOCK_ASSIGN_OR_RETURN(auto engine,
-                                MaskEngine::Make(stacks.dense, type, plan.tile_pixels));
+                                MaskEngine::Make(stacks.dense, type, TileSize::Of(plan)));
       groups.push_back({std::move(engine), std::move(stacks.parts_of_dense)});
     }
     if (!stacks.sparse.empty()) {

@@ -20,10 +20,10 @@ class RegionEngine final : public MaskEngine {
  public:
   // Null where the masks one by one are quicker.
   static std::unique_ptr<const MaskEngine> Make(MaskRegions regions, size_t mask_count,
-                                                size_t tile_pixels) {
+                                                TileSize tile) {
     // The regions have to stay where they are.
     std::unique_ptr<RegionEngine> engine(new RegionEngine(std::move(regions), mask_count));
-    engine->sums_ = MakeRegionSums<Pixel>(engine->regions_, tile_pixels, mask_count);
+    engine->sums_ = MakeRegionSums<Pixel>(engine->regions_, tile, mask_count);
     if (!engine->sums_) return nullptr;
     return engine;
   }
@@ -69,13 +69,13 @@ class RegionEngine final : public MaskEngine {
 
 template <typename Pixel>
 std::unique_ptr<const MaskEngine> Make(MaskRegions regions, size_t mask_count, bool exact,
-                                       size_t tile_pixels) {
+                                       TileSize tile) {
   if constexpr (!std::is_same_v<Pixel, float>) {
     if (exact) {
-      return RegionEngine<Pixel, int64_t>::Make(std::move(regions), mask_count, tile_pixels);
+      return RegionEngine<Pixel, int64_t>::Make(std::move(regions), mask_count, tile);
     }
   }
-  return RegionEngine<Pixel, double>::Make(std::move(regions), mask_count, tile_pixels);
+  return RegionEngine<Pixel, double>::Make(std::move(regions), mask_count, tile);
 }
 
 }  // namespace
@@ -90,14 +90,14 @@ std::optional<MaskRegions> FindFewRegions(MaskStack masks) {
 
 std::unique_ptr<const MaskEngine> MakeRegionEngine(MaskRegions regions, size_t mask_count,
                                                    ElementType element_type, bool exact,
-                                                   size_t tile_pixels) {
+                                                   TileSize tile) {
   switch (element_type) {
     case ElementType::kUint8:
-      return Make<uint8_t>(std::move(regions), mask_count, exact, tile_pixels);
+      return Make<uint8_t>(std::move(regions), mask_count, exact, tile);
     case ElementType::kUint16:
-      return Make<uint16_t>(std::move(regions), mask_count, exact, tile_pixels);
+      return Make<uint16_t>(std::move(regions), mask_count, exact, tile);
     case ElementType::kFloat32:
-      return Make<float>(std::move(regions), mask_count, exact, tile_pixels);
+      return Make<float>(std::move(regions), mask_count, exact, tile);
     default:
       return nullptr;
   }

@@ -10,6 +10,7 @@
 
 #include "penstock/reader/reduction.h"
 #include "reader/operations/mask_regions.h"
+#include "reader/operations/tile_size.h"
 
 namespace penstock {
 
@@ -41,10 +42,10 @@ void AddPixelsToRegions(const MaskRegions& regions, const Tile& tile, size_t beg
 }
 
 // The quickest way for uint8_t, uint16_t or float; null where products with `mask_count` masks are
-// quicker. `tile_pixels`: as in PassPlan. `regions` must outlive it.
+// quicker. `regions` must outlive it.
 template <typename Pixel>
-std::unique_ptr<const RegionSums<Pixel>> MakeRegionSums(const MaskRegions& regions,
-                                                        size_t tile_pixels, size_t mask_count);
+std::unique_ptr<const RegionSums<Pixel>> MakeRegionSums(const MaskRegions& regions, TileSize tile,
+                                                        size_t mask_count);
 
 }  // namespace penstock
 

@@ -91,7 +91,7 @@ std::unique_ptr<const MaskEngine> EngineOf(const std::vector<Mask>& masks, Eleme
                                            bool exact) {
   auto regions = FindFewRegions(Pointers(masks));
   if (!regions) return nullptr;
-  return MakeRegionEngine(std::move(*regions), masks.size(), type, exact, 4096);
+  return MakeRegionEngine(std::move(*regions), masks.size(), type, exact, {kFrames, 4096});
 }
 
 class RegionEngineTest : public ::testing::TestWithParam<std::string> {
@@ -152,7 +152,7 @@ void CompareSums(size_t rings) {
   const auto regions = MaskRegions::Find(Pointers(masks), 500);
   ASSERT_TRUE(regions.has_value());
   ASSERT_EQ(regions->count, rings);
-  const auto sums = MakeRegionSums<Pixel>(*regions, 4096, 1000000);
+  const auto sums = MakeRegionSums<Pixel>(*regions, {kFrames, 4096}, 1000000);
   ASSERT_NE(sums, nullptr);
   const auto pixels = RandomPixels<Pixel>();
   for (const Cut& cut : kCuts) {
