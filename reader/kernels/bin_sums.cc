@@ -1,10 +1,9 @@
 // Sums of pixels by bin, for eight frames at once: their pixels are transposed in registers, so
-// that one vector holds the same pixel of eight frames, and goes to its bin as a whole. Tables take
-// turns, because neighbours often share a bin and would wait for each other's store: four where
-// they fit the L1 cache, otherwise two.
+// that one vector holds the same pixel of eight frames, and goes to its bin as a whole. Each bin has
+// several sums that take turns, because neighbours often share a bin and would wait for each other's
+// store: eight where they fit the L1 cache, or four, otherwise two.
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <type_traits>
 
@@ -63,18 +62,15 @@ HWY_INLINE void AddAt(D d, hn::Vec<D> column, Narrow* at) {
   hn::StoreU(hn::Add(hn::LoadU(d, at), column), d, at);
 }
 
-// Where pixels go that follow one another.
-template <typename Narrow, size_t kTables>
-using Tables = std::array<Narrow*, kTables>;
-
 // The pixels of each lane, the lowest first, to their bins. `number`: of the first of them.
-template <typename Pixel, class D, typename Narrow, size_t kTables>
+template <typename Pixel, size_t kTables, class D, typename Narrow>
 HWY_INLINE void AddLanes(D d, hn::Vec<D> column, const uint32_t* bins, size_t number,
-                         const Tables<Narrow, kTables>& tables) {
+                         Narrow* sums) {
   constexpr size_t kPixelBytes = sizeof(Pixel);
   constexpr size_t kPacked = sizeof(Narrow) / kPixelBytes;
   const auto add = [&](hn::Vec<D> pixels, size_t i) HWY_ATTR {
-    AddAt(d, pixels, tables[(number + i) % kTables] + bins[number + i] * kBinFrames);
+    AddAt(d, pixels,
+          sums + (size_t{bins[number + i]} * kTables + (number + i) % kTables) * kBinFrames);
   };
   if constexpr (kPacked == 1) {
     add(column, 0);
@@ -91,7 +87,7 @@ HWY_INLINE void AddLanes(D d, hn::Vec<D> column, const uint32_t* bins, size_t nu
 }
 
 constexpr size_t kAheadBytes = 1536;
-constexpr size_t kBytesOfFourTables = size_t{24} << 10;
+constexpr size_t kBytesOfTables = size_t{24} << 10;
 
 template <size_t kTables, typename Pixel, typename Narrow, typename Total>
 HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixels,
@@ -100,16 +96,14 @@ HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixel
   constexpr Tag<Narrow> d;
   constexpr size_t kLanes = hn::MaxLanes(d);
   static_assert(kLanes == 4 || kLanes == 8);
-  const size_t table_values = table.bins * kBinFrames;
-  std::fill_n(table.sums, kTables * table_values, Narrow{0});
+  std::fill_n(table.sums, kTables * table.bins * kBinFrames, Narrow{0});
   constexpr size_t kPixelBytes = sizeof(Pixel);
   constexpr size_t kPacked = sizeof(Narrow) / kPixelBytes;
   size_t p = 0;
   for (; p + kLanes * kPacked <= pixels; p += kLanes * kPacked) {
     // With 4 lanes the frames come in two halves.
     for (size_t half = 0; half < kBinFrames; half += kLanes) {
-      Tables<Narrow, kTables> tables;
-      for (size_t t = 0; t < kTables; ++t) tables[t] = table.sums + t * table_values + half;
+      Narrow* const sums = table.sums + half;
       hn::Vec<decltype(d)> row[kLanes];
       PENSTOCK_UNROLL
       for (size_t f = 0; f < kLanes; ++f) {
@@ -122,21 +116,21 @@ HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixel
       PENSTOCK_UNROLL
       for (size_t j = 0; j < 4; ++j) {
         if constexpr (kLanes == 4) {
-          AddLanes<Pixel>(d, row[j], bins + p, j * kPacked, tables);
+          AddLanes<Pixel, kTables>(d, row[j], bins + p, j * kPacked, sums);
         } else {
-          AddLanes<Pixel>(d, hn::ConcatLowerLower(d, row[4 + j], row[j]), bins + p, j * kPacked,
-                          tables);
-          AddLanes<Pixel>(d, hn::ConcatUpperUpper(d, row[4 + j], row[j]), bins + p,
-                          (4 + j) * kPacked, tables);
+          AddLanes<Pixel, kTables>(d, hn::ConcatLowerLower(d, row[4 + j], row[j]), bins + p,
+                                   j * kPacked, sums);
+          AddLanes<Pixel, kTables>(d, hn::ConcatUpperUpper(d, row[4 + j], row[j]), bins + p,
+                                   (4 + j) * kPacked, sums);
         }
       }
     }
   }
   for (size_t bin = 0; bin < table.bins; ++bin) {
     for (size_t f = 0; f < kBinFrames; ++f) {
-      const Narrow* const at = table.sums + bin * kBinFrames + f;
+      const Narrow* const at = table.sums + bin * kTables * kBinFrames + f;
       Total total{0};
-      for (size_t t = 0; t < kTables; ++t) total += static_cast<Total>(at[t * table_values]);
+      for (size_t t = 0; t < kTables; ++t) total += static_cast<Total>(at[t * kBinFrames]);
       totals[f * total_stride + bin] += total;
     }
   }
@@ -149,9 +143,10 @@ void Bin(const FramePixels<Pixel>& frames, const uint32_t* bins, const BinTable<
          Total* totals, size_t total_stride) {
   // Emptying the table and adding it up has to pay.
   const bool worthwhile = frames.pixels >= table.bins;
-  const bool four = kBinTables * table.bins * kBinFrames * sizeof(Narrow) <= kBytesOfFourTables;
-  const auto bin_eight_frames = four ? BinEightFrames<kBinTables, Pixel, Narrow, Total>
-                                     : BinEightFrames<2, Pixel, Narrow, Total>;
+  const size_t fit = kBytesOfTables / (table.bins * kBinFrames * sizeof(Narrow));
+  const auto bin_eight_frames = fit >= 8   ? BinEightFrames<8, Pixel, Narrow, Total>
+                                : fit >= 4 ? BinEightFrames<4, Pixel, Narrow, Total>
+                                           : BinEightFrames<2, Pixel, Narrow, Total>;
   size_t f = 0;
   for (; worthwhile && f + kBinFrames <= frames.frames; f += kBinFrames) {
     bin_eight_frames(frames.first + f * frames.frame_stride, frames.frame_stride, frames.pixels,

@@ -106,7 +106,7 @@ void CountBins(const float* pixels, size_t count, const UniformBins& bins, uint3
 
 // Room for the sums of kBinFrames frames, which the caller keeps from call to call.
 inline constexpr size_t kBinFrames = 8;
-inline constexpr size_t kBinTables = 4;  // at most
+inline constexpr size_t kBinTables = 8;  // at most
 template <typename Narrow>
 struct BinTable {
   Narrow* sums = nullptr;  // kBinTables * bins * kBinFrames values, of no meaning between calls
