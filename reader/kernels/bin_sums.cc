@@ -1,7 +1,7 @@
 // Sums of pixels by bin, for eight frames at once: their pixels are transposed in registers, so
-// that one vector holds the same pixel of eight frames, and goes to its bin as a whole. Each bin has
-// several sums that take turns, because neighbours often share a bin and would wait for each other's
-// store: eight where they fit the L1 cache, or four, otherwise two.
+// that one vector holds the same pixel of eight frames, and goes to its bin as a whole. Each bin
+// has several sums that take turns, because neighbours often share a bin and would wait for each
+// other's store: eight where they fit the L1 cache, or four, otherwise two.
 
 #include <algorithm>
 #include <cstdint>

@@ -35,9 +35,10 @@ void AddSteps(std::span<const uint16_t> region_of_pixel, uint32_t offset,
   }
 }
 
-// The most vectors of which tiles are multiples.
-size_t VectorsOfChunk(size_t lanes, size_t tile_pixels) {
+// The most vectors of which tiles are multiples; a tile of the whole frame is cut anywhere.
+size_t VectorsOfChunk(size_t lanes, size_t tile_pixels, size_t frame_pixels) {
   size_t vectors = kernels::kRunChunkVectors;
+  if (tile_pixels >= frame_pixels) return vectors;
   while (vectors > 1 && tile_pixels % (vectors * lanes) != 0) --vectors;
   return vectors;
 }
@@ -47,7 +48,7 @@ size_t VectorsOfChunk(size_t lanes, size_t tile_pixels) {
 std::optional<RegionRunPlan> RegionRunPlan::Make(const MaskRegions& regions, size_t lanes,
                                                  size_t tile_pixels, double most_products) {
   const size_t vectors = regions.of_pixel.size() / lanes;
-  const size_t vectors_of_chunk = VectorsOfChunk(lanes, tile_pixels);
+  const size_t vectors_of_chunk = VectorsOfChunk(lanes, tile_pixels, regions.of_pixel.size());
   RegionRunPlan plan;
   plan.chunk_pixels = vectors_of_chunk * lanes;
   std::vector<Step> steps;
