@@ -12,10 +12,18 @@ constexpr int64_t kMaximumTileFrames = 4096;
 // Few frames with long runs of pixels are read fastest. A stack of masks for large frames does not
 // fit the L2 cache, so that more frames have to share each of its tiles.
 constexpr int64_t kTileFrames = 8;
+// Kernels take frames by eight or sixteen at once, and the rest of a tile at a fraction of the
+// rate.
+constexpr int64_t kFramesAtOnce = 16;
 constexpr size_t kTileBytes = size_t{1} << 20;
 constexpr size_t kTileBytesOfSeveral = kTileBytes / 2;
 constexpr int64_t kTileFramesOfLargeFrames = 32;
 constexpr int64_t kLargeFrame = int64_t{2} << 20;
+
+int64_t FramesThatFit(int64_t frames) {
+  return frames < kFramesAtOnce ? frames / kTileFrames * kTileFrames
+                                : frames / kFramesAtOnce * kFramesAtOnce;
+}
 
 }  // namespace
 
@@ -38,8 +46,8 @@ PassPlan MakePlan(const PassInput& input, const DatasetShape& shape, const PassO
                          : input.tile_frames > 0     ? input.tile_frames
                          : frame_bytes < kLargeFrame ? kTileFrames
                                                      : kTileFramesOfLargeFrames;
-  plan.tile_frames =
-      std::clamp(std::max(wanted, tile_bytes / frame_bytes), int64_t{1}, kMaximumTileFrames);
+  plan.tile_frames = std::clamp(std::max(wanted, FramesThatFit(tile_bytes / frame_bytes)),
+                                int64_t{1}, kMaximumTileFrames);
   int64_t pixels = tile_bytes / plan.tile_frames / element_bytes;
   if (input.tile_pixels > 0) pixels = std::min(pixels, input.tile_pixels);
   const int64_t unit = std::lcm(kTilePixelUnit, std::max<int64_t>(input.pixel_unit, 1));
