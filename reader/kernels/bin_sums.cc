@@ -89,10 +89,17 @@ HWY_INLINE void AddLanes(D d, hn::Vec<D> column, const uint32_t* bins, size_t nu
 constexpr size_t kAheadBytes = 1536;
 constexpr size_t kBytesOfTables = size_t{24} << 10;
 
-template <size_t kTables, typename Pixel, typename Narrow, typename Total>
-HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixels,
-                                 const uint32_t* bins, const BinTable<Narrow>& table, Total* totals,
+// Of kBinFrames frames, or kFewer, of which the last one takes the place of those that are not
+// there.
+template <size_t kTables, bool kFewer, typename Pixel, typename Narrow, typename Total>
+HWY_NOINLINE void BinEightFrames(const FramePixels<Pixel>& frames, const uint32_t* bins,
+                                 const BinTable<Narrow>& table, Total* totals,
                                  size_t total_stride) {
+  const Pixel* const first = frames.first;
+  const size_t pixels = frames.pixels;
+  const auto offset_of = [&frames](size_t f) {
+    return (kFewer ? std::min(f, frames.frames - 1) : f) * frames.frame_stride;
+  };
   constexpr Tag<Narrow> d;
   constexpr size_t kLanes = hn::MaxLanes(d);
   static_assert(kLanes == 4 || kLanes == 8);
@@ -107,7 +114,7 @@ HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixel
       hn::Vec<decltype(d)> row[kLanes];
       PENSTOCK_UNROLL
       for (size_t f = 0; f < kLanes; ++f) {
-        const Pixel* const from = first + (half + f) * stride + p;
+        const Pixel* const from = first + offset_of(half + f) + p;
         PrefetchToL2(from + kAheadBytes / sizeof(Pixel));
         row[f] = LoadPixels(d, from);
       }
@@ -127,34 +134,37 @@ HWY_NOINLINE void BinEightFrames(const Pixel* first, size_t stride, size_t pixel
     }
   }
   for (size_t bin = 0; bin < table.bins; ++bin) {
-    for (size_t f = 0; f < kBinFrames; ++f) {
+    for (size_t f = 0; f < (kFewer ? frames.frames : kBinFrames); ++f) {
       const Narrow* const at = table.sums + bin * kTables * kBinFrames + f;
       Total total{0};
       for (size_t t = 0; t < kTables; ++t) total += static_cast<Total>(at[t * kBinFrames]);
       totals[f * total_stride + bin] += total;
     }
   }
-  scalar::AddToBins(FramePixels<Pixel>{first + p, stride, kBinFrames, pixels - p}, bins + p, totals,
-                    total_stride);
+  scalar::AddToBins(FramePixels<Pixel>{first + p, frames.frame_stride, frames.frames, pixels - p},
+                    bins + p, totals, total_stride);
 }
 
 template <typename Pixel, typename Narrow, typename Total>
 void Bin(const FramePixels<Pixel>& frames, const uint32_t* bins, const BinTable<Narrow>& table,
          Total* totals, size_t total_stride) {
-  // Emptying the table and adding it up has to pay.
-  const bool worthwhile = frames.pixels >= table.bins;
   const size_t fit = kBytesOfTables / (table.bins * kBinFrames * sizeof(Narrow));
-  const auto bin_eight_frames = fit >= 8   ? BinEightFrames<8, Pixel, Narrow, Total>
-                                : fit >= 4 ? BinEightFrames<4, Pixel, Narrow, Total>
-                                           : BinEightFrames<2, Pixel, Narrow, Total>;
+  const auto bin_eight_frames = fit >= 8   ? BinEightFrames<8, false, Pixel, Narrow, Total>
+                                : fit >= 4 ? BinEightFrames<4, false, Pixel, Narrow, Total>
+                                           : BinEightFrames<2, false, Pixel, Narrow, Total>;
   size_t f = 0;
-  for (; worthwhile && f + kBinFrames <= frames.frames; f += kBinFrames) {
-    bin_eight_frames(frames.first + f * frames.frame_stride, frames.frame_stride, frames.pixels,
-                     bins, table, totals + f * total_stride, total_stride);
+  for (; f < frames.frames; f += kBinFrames) {
+    const FramePixels<Pixel> some{frames.first + f * frames.frame_stride, frames.frame_stride,
+                                  std::min(kBinFrames, frames.frames - f), frames.pixels};
+    // Emptying the table and adding it up has to pay; one frame is as quick by itself.
+    if (frames.pixels < table.bins || some.frames == 1) {
+      scalar::AddToBins(some, bins, totals + f * total_stride, total_stride);
+    } else if (some.frames == kBinFrames) {
+      bin_eight_frames(some, bins, table, totals + f * total_stride, total_stride);
+    } else {
+      BinEightFrames<2, true>(some, bins, table, totals + f * total_stride, total_stride);
+    }
   }
-  scalar::AddToBins(FramePixels<Pixel>{frames.first + f * frames.frame_stride, frames.frame_stride,
-                                       frames.frames - f, frames.pixels},
-                    bins, totals + f * total_stride, total_stride);
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR

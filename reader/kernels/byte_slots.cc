@@ -4,6 +4,8 @@
 
 #include "reader/kernels/byte_slots.h"
 
+#include <algorithm>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "reader/kernels/byte_slots.cc"
 #include <hwy/foreach_target.h>
@@ -18,9 +20,8 @@ namespace HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
-void Slots(const uint8_t* first, size_t frame_stride, size_t pixels, const uint32_t* slot_begins,
-           uint16_t* sums) {
-  scalar::AddToSlots(first, frame_stride, pixels, slot_begins, sums);
+void Slots(const FramePixels<uint8_t>& frames, const uint32_t* slot_begins, uint16_t* sums) {
+  scalar::AddToSlots(frames, slot_begins, sums);
 }
 
 #else
@@ -51,15 +52,18 @@ HWY_INLINE void InterleaveRows(D d, const V* from, V* to) {
   }
 }
 
-// room[column * vector + block * 16 + frame] = byte of the column, in each block, of the frame.
-template <class D>
-HWY_INLINE void Turn(D d, const uint8_t* first, size_t frame_stride, uint8_t* room) {
+// room[column * vector + block * 16 + frame] = byte of the column, in each block, of the frame,
+// from pixel p on. kFewer: the last frame takes the place of those that are not there.
+template <bool kFewer, class D>
+HWY_INLINE void Turn(D d, const FramePixels<uint8_t>& frames, size_t p, uint8_t* room) {
   hn::Vec<D> rows[kSlotFrames];
   hn::Vec<D> others[kSlotFrames];
   PENSTOCK_UNROLL
   for (size_t f = 0; f < kSlotFrames; ++f) {
-    PrefetchToL2(first + f * frame_stride + kAhead);
-    rows[f] = hn::LoadU(d, first + f * frame_stride);
+    const size_t frame = kFewer ? std::min(f, frames.frames - 1) : f;
+    const uint8_t* const from = frames.first + frame * frames.frame_stride + p;
+    PrefetchToL2(from + kAhead);
+    rows[f] = hn::LoadU(d, from);
     LoadOnce(rows[f]);
   }
   InterleaveRows(d, rows, others);
@@ -83,15 +87,16 @@ HWY_INLINE void AddPixel(const uint8_t* pixel, uint16_t* sums) {
   }
 }
 
-void Slots(const uint8_t* first, size_t frame_stride, size_t pixels, const uint32_t* slot_begins,
-           uint16_t* sums) {
+template <bool kFewer>
+HWY_NOINLINE void SlotsOf(const FramePixels<uint8_t> frames, const uint32_t* slot_begins,
+                          uint16_t* sums) {
   constexpr hn::ScalableTag<uint8_t> d;
   constexpr size_t kVector = hn::MaxLanes(d);
   static_assert(kVector % kBlockBytes == 0);
   alignas(64) uint8_t room[kSlotFrames * kVector];
   size_t p = 0;
-  for (; p + kVector <= pixels; p += kVector) {
-    Turn(d, first + p, frame_stride, room);
+  for (; p + kVector <= frames.pixels; p += kVector) {
+    Turn<kFewer>(d, frames, p, room);
     PENSTOCK_UNROLL
     for (size_t block = 0; block < kVector; block += kBlockBytes) {
       PENSTOCK_UNROLL
@@ -100,7 +105,13 @@ void Slots(const uint8_t* first, size_t frame_stride, size_t pixels, const uint3
       }
     }
   }
-  scalar::AddToSlots(first + p, frame_stride, pixels - p, slot_begins + p, sums);
+  scalar::AddToSlots({frames.first + p, frames.frame_stride, frames.frames, frames.pixels - p},
+                     slot_begins + p, sums);
+}
+
+void Slots(const FramePixels<uint8_t>& frames, const uint32_t* slot_begins, uint16_t* sums) {
+  if (frames.frames == kSlotFrames) return SlotsOf<false>(frames, slot_begins, sums);
+  if (frames.frames > 0) SlotsOf<true>(frames, slot_begins, sums);
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR
@@ -114,17 +125,16 @@ namespace penstock::kernels {
 
 HWY_EXPORT(Slots);
 
-void AddToSlots(const uint8_t* first, size_t frame_stride, size_t pixels,
-                const uint32_t* slot_begins, uint16_t* sums) {
-  HWY_DYNAMIC_DISPATCH(Slots)(first, frame_stride, pixels, slot_begins, sums);
+void AddToSlots(const FramePixels<uint8_t>& frames, const uint32_t* slot_begins, uint16_t* sums) {
+  HWY_DYNAMIC_DISPATCH(Slots)(frames, slot_begins, sums);
 }
 
-void scalar::AddToSlots(const uint8_t* first, size_t frame_stride, size_t pixels,
-                        const uint32_t* slot_begins, uint16_t* sums) {
-  for (size_t p = 0; p < pixels; ++p) {
+void scalar::AddToSlots(const FramePixels<uint8_t>& frames, const uint32_t* slot_begins,
+                        uint16_t* sums) {
+  for (size_t p = 0; p < frames.pixels; ++p) {
     uint16_t* const slot = sums + slot_begins[p];
-    for (size_t f = 0; f < kSlotFrames; ++f) {
-      slot[f] = static_cast<uint16_t>(slot[f] + first[f * frame_stride + p]);
+    for (size_t f = 0; f < frames.frames; ++f) {
+      slot[f] = static_cast<uint16_t>(slot[f] + frames.first[f * frames.frame_stride + p]);
     }
   }
 }

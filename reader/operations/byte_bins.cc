@@ -66,16 +66,19 @@ size_t ByteBins::Add(const kernels::FramePixels<uint8_t>& frames, size_t first_p
   thread_local kernels::AlignedVector<uint16_t> slots;
   slots.resize(std::max(slots.size(), slot_count_ * kSlotFrames));
   size_t done = 0;
-  for (; done + kSlotFrames <= frames.frames; done += kSlotFrames) {
-    kernels::AddToSlots(frames.first + done * frames.frame_stride, frames.frame_stride,
-                        frames.pixels, slot_begins_.data() + first_pixel, slots.data());
-    Collect(slots.data(), totals + done * total_stride, total_stride);
+  while (done + kSlotFrames / 2 < frames.frames) {
+    const size_t count = std::min(kSlotFrames, frames.frames - done);
+    kernels::AddToSlots(
+        {frames.first + done * frames.frame_stride, frames.frame_stride, count, frames.pixels},
+        slot_begins_.data() + first_pixel, slots.data());
+    Collect(slots.data(), count, totals + done * total_stride, total_stride);
+    done += count;
   }
   return done;
 }
 
 // Empties the slots.
-void ByteBins::Collect(uint16_t* slots, int64_t* totals, size_t total_stride) const {
+void ByteBins::Collect(uint16_t* slots, size_t frames, int64_t* totals, size_t total_stride) const {
   const size_t bins = first_of_bin_.size() - 1;
   for (size_t bin = 0; bin < bins; ++bin) {
     std::array<uint32_t, kSlotFrames> sums{};
@@ -84,7 +87,7 @@ void ByteBins::Collect(uint16_t* slots, int64_t* totals, size_t total_stride) co
       for (size_t f = 0; f < kSlotFrames; ++f) sums[f] += slot[f];
       std::fill_n(slot, kSlotFrames, uint16_t{0});
     }
-    for (size_t f = 0; f < kSlotFrames; ++f) totals[f * total_stride + bin] += sums[f];
+    for (size_t f = 0; f < frames; ++f) totals[f * total_stride + bin] += sums[f];
   }
   for (uint32_t i = first_of_bin_[bins]; i < slots_by_bin_.size(); ++i) {
     std::fill_n(slots + slots_by_bin_[i], kSlotFrames, uint16_t{0});

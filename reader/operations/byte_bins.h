@@ -25,13 +25,13 @@ class ByteBins {
   bool IsWorth(size_t pixels) const;
 
   // totals[f * total_stride + bin] += the pixels of the bin, which are those from `first_pixel` of
-  // the frame on. Exact. Returns how many frames it has taken, a multiple of kSlotFrames: the rest
-  // is for others. Thread-safe.
+  // the frame on. Exact. Returns how many frames it has taken: where half of kSlotFrames are left,
+  // or less, others are quicker. Thread-safe.
   size_t Add(const kernels::FramePixels<uint8_t>& frames, size_t first_pixel, int64_t* totals,
              size_t total_stride) const;
 
  private:
-  void Collect(uint16_t* slots, int64_t* totals, size_t total_stride) const;
+  void Collect(uint16_t* slots, size_t frames, int64_t* totals, size_t total_stride) const;
 
   std::vector<uint32_t> slot_begins_;  // per pixel, as the kernel wants them
   size_t slot_count_ = 0;
