@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -31,6 +32,7 @@ class Moments : public Reduction::State {
   virtual void Absorb(const Moments& other) = 0;
   virtual double MeanOf(size_t pixel) const = 0;
   virtual double VarianceOf(size_t pixel) const = 0;  // of the population
+  virtual std::optional<int64_t> ExactSumOf(size_t /*pixel*/) const { return std::nullopt; }
 
   int64_t frames = 0;
 };
@@ -79,6 +81,10 @@ class ExactMoments final : public Moments {
 
   double MeanOf(size_t pixel) const override {
     return static_cast<double>(SumOf(pixel)) / static_cast<double>(frames);
+  }
+
+  std::optional<int64_t> ExactSumOf(size_t pixel) const override {
+    return static_cast<int64_t>(SumOf(pixel));
   }
 
   double VarianceOf(size_t pixel) const override {
@@ -258,6 +264,18 @@ ResultArray StatisticsReduction::Mean() const {
 ResultArray StatisticsReduction::StandardDeviation() const {
   return impl_->Image(
       [](const Moments& moments, size_t p) { return std::sqrt(moments.VarianceOf(p)); });
+}
+
+std::optional<ResultArray> StatisticsReduction::ExactSum() const {
+  const Moments* const merged = impl_->merged.get();
+  if (merged == nullptr || !merged->ExactSumOf(0)) return std::nullopt;
+  std::vector<int64_t> sums(static_cast<size_t>(impl_->signal.pixel_count()));
+  for (size_t p = 0; p < sums.size(); ++p) {
+    if (impl_->good_pixels == nullptr || (*impl_->good_pixels)[p] != 0) {
+      sums[p] = *merged->ExactSumOf(p);
+    }
+  }
+  return ResultArray{{impl_->signal.rows, impl_->signal.columns}, std::move(sums)};
 }
 
 int64_t StatisticsReduction::frames_seen() const {

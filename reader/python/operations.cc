@@ -150,10 +150,17 @@ NaN in float64, where pixel_mask leaves a pixel out. frames: how many were summe
 
 mean, std: (rows, columns), float64, NaN without frames; std is divided by n, as NumPy has it. From
 exact sums for 8- and 16-bit data, otherwise float64 moments, merged pairwise.
-frames: how many were seen.)")
+sum: as Sum has it, for uint8 and uint16; None for other types. frames: how many were seen.)")
       .def(py::init<>())
       .def_property_readonly("frames", Number(&StatisticsReduction::frames_seen))
       .def_property_readonly("mean", Values(&StatisticsReduction::Mean))
+      .def_property_readonly("sum",
+                             [](const StatisticsReduction& self) -> py::object {
+                               CheckReadable(self);
+                               const std::optional<ResultArray> sum = self.ExactSum();
+                               if (!sum) return py::none();
+                               return ToNumpy(*sum);
+                             })
       .def_property_readonly("std", Values(&StatisticsReduction::StandardDeviation));
   py::class_<ExtremesReduction, Reduction, std::shared_ptr<ExtremesReduction>>(
       module, "Extremes", R"(The smallest and the largest value over all frames, pixel by pixel.

@@ -72,6 +72,8 @@ def test_all_reductions_share_a_pass(opened, penstock_package):
     used = real[good]
     np.testing.assert_allclose(total.result, used.sum(0), rtol=1e-13)
     np.testing.assert_array_equal(data.sum_frames(), total.result)
+    assert (moments.sum is None) == (data.dtype == np.float32)
+    assert moments.sum is None or np.array_equal(moments.sum, total.result)
     np.testing.assert_allclose(moments.mean, used.mean(0), rtol=1e-13)
     np.testing.assert_allclose(moments.std, used.std(0), rtol=1e-12)
     np.testing.assert_array_equal(extremes.minimum, used.min(0))

@@ -119,10 +119,16 @@ TYPED_TEST(Operations, MeanAndDeviation) {
     EXPECT_EQ(reduction.frames_seen(), 30);
     const ResultArray mean = reduction.Mean();
     const ResultArray deviation = reduction.StandardDeviation();
+    const std::optional<ResultArray> exact_sum = reduction.ExactSum();
+    ASSERT_EQ(exact_sum.has_value(),
+              (std::is_same_v<TypeParam, uint8_t> || std::is_same_v<TypeParam, uint16_t>));
     for (size_t p = 0; p < frames.pixels(); ++p) {
       long double sum = 0, squares = 0;
       for (size_t f = 0; f < frames.count(); ++f) {
         if (frames.valid[f] != 0) sum += frames.At(f, p);
+      }
+      if (exact_sum) {
+        ASSERT_EQ(static_cast<long double>(exact_sum->integers()[p]), sum);
       }
       const long double expected = sum / 30;
       for (size_t f = 0; f < frames.count(); ++f) {

@@ -146,10 +146,22 @@ class AppliedSum final : public AppliedOperation {
   SumReduction sum_;
 };
 
+// Whether the statistics of such data have the sum, too.
+bool SumFallsOff(ElementType type) {
+  return type == ElementType::kUint8 || type == ElementType::kUint16;
+}
+
 class AppliedStatistics final : public AppliedOperation {
  public:
+  // `with_sum`: of data of which it falls off.
+  explicit AppliedStatistics(bool with_sum) : with_sum_(with_sum) {}
+
   Reduction& reduction() override { return statistics_; }
   Status Write(ResultOutputs& outputs) override {
+    if (with_sum_) {
+      PENSTOCK_RETURN_IF_ERROR(
+          WriteFrame(outputs, "sum", *statistics_.ExactSum(), "sum over all frames"));
+    }
     PENSTOCK_RETURN_IF_ERROR(
         WriteFrame(outputs, "mean", statistics_.Mean(), "mean over all frames"));
     return WriteFrame(outputs, "std", statistics_.StandardDeviation(),
@@ -161,6 +173,7 @@ class AppliedStatistics final : public AppliedOperation {
   }
 
  private:
+  const bool with_sum_;
   StatisticsReduction statistics_;
 };
 
@@ -350,7 +363,7 @@ Result<std::unique_ptr<AppliedOperation>> MakeRadial(const OperationOptions& opt
 }  // namespace
 
 Result<std::vector<std::unique_ptr<AppliedOperation>>> MakeOperations(
-    const OperationOptions& options, SignalShape signal) {
+    const OperationOptions& options, SignalShape signal, std::optional<ElementType> stored_type) {
   std::vector<std::unique_ptr<AppliedOperation>> operations;
   std::vector<AnyMask> masks;
   for (const std::string& text : options.masks) {
@@ -373,8 +386,11 @@ Result<std::vector<std::unique_ptr<AppliedOperation>>> MakeOperations(
     PENSTOCK_ASSIGN_OR_RETURN(auto radial, MakeRadial(options, signal));
     operations.push_back(std::move(radial));
   }
-  if (options.sum) operations.push_back(std::make_unique<AppliedSum>());
-  if (options.statistics) operations.push_back(std::make_unique<AppliedStatistics>());
+  const bool sum_falls_off = options.statistics && stored_type && SumFallsOff(*stored_type);
+  if (options.sum && !sum_falls_off) operations.push_back(std::make_unique<AppliedSum>());
+  if (options.statistics) {
+    operations.push_back(std::make_unique<AppliedStatistics>(options.sum && sum_falls_off));
+  }
   if (options.extremes) operations.push_back(std::make_unique<AppliedExtremes>());
   if (!options.histogram.empty()) {
     PENSTOCK_ASSIGN_OR_RETURN(auto histogram, MakeHistogram(options, signal));

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "penstock/base/element_type.h"
 #include "penstock/base/result.h"
 #include "penstock/dataset/geometry.h"
 #include "penstock/reader/reduction.h"
@@ -56,9 +57,10 @@ class AppliedOperation {
   virtual std::optional<LiveImage> Live() const { return std::nullopt; }
 };
 
-// kInvalidArgument where nothing was asked for, or wrongly.
+// kInvalidArgument where nothing was asked for, or wrongly. `stored_type`: of the frames, where
+// they are seen as they are stored.
 Result<std::vector<std::unique_ptr<AppliedOperation>>> MakeOperations(
-    const OperationOptions& options, SignalShape signal);
+    const OperationOptions& options, SignalShape signal, std::optional<ElementType> stored_type);
 
 }  // namespace penstock::tools
 

@@ -87,7 +87,7 @@ void AddApplyOptions(CLI::App& command, ApplyOptions& options) {
 Result<bool> RunApply(const ApplyOptions& options, std::stop_token stop) {
   PENSTOCK_ASSIGN_OR_RETURN(PassJob job, PassJob::Open(options, std::move(stop)));
   PENSTOCK_ASSIGN_OR_RETURN(const Operations operations,
-                            MakeOperations(options.operations, job.signal()));
+                            MakeOperations(options.operations, job.signal(), job.stored_type()));
   const bool single = operations.size() == 1 && operations.front()->is_single();
   PENSTOCK_ASSIGN_OR_RETURN(ResultOutputs outputs,
                             ResultOutputs::Prepare(options.out, single, !options.no_pictures));

@@ -150,6 +150,11 @@ const PassFrames& PassJob::frames() const { return *state_->frames; }
 const PassOptions& PassJob::pass() const { return state_->pass; }
 SignalShape PassJob::signal() const { return state_->signal; }
 
+std::optional<ElementType> PassJob::stored_type() const {
+  if (!state_->pass.view.is_plain()) return std::nullopt;
+  return frames().shape().element_type;
+}
+
 Result<PassJob> PassJob::Open(const PassJobOptions& options, std::stop_token stop) {
   auto state = std::make_unique<State>();
   state->options = options;

@@ -8,11 +8,13 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "penstock/base/element_type.h"
 #include "penstock/base/result.h"
 #include "penstock/reader/reader.h"
 #include "tools/penstock/commands.h"
@@ -64,6 +66,8 @@ class PassJob {
   const PassFrames& frames() const;
   const PassOptions& pass() const;
   SignalShape signal() const;  // of the frames as they are seen
+  // Of these; nothing where they are seen in another way than they are stored.
+  std::optional<ElementType> stored_type() const;
 
   using Watch = std::function<void(const PassProgress&)>;
   // A display of `passes` passes begins, or, with `silent`, none. `watch`: called after each

@@ -96,6 +96,9 @@ class StatisticsReduction final : public Reduction {
   // population (divided by n, as NumPy does).
   ResultArray Mean() const;
   ResultArray StandardDeviation() const;
+  // What SumReduction gives, for 8- and 16-bit data without sign, of which it falls off here. After
+  // Begin; nothing for other types.
+  std::optional<ResultArray> ExactSum() const;
   int64_t frames_seen() const;
 
   bool IsOrderFree() const override;
