@@ -154,6 +154,34 @@ def test_one_mask_gives_one_image_and_a_picture_with_its_scale(penstock, dataset
     assert summary["outputs"] == [str(tmp_path / name) for name in ("bf.npy", "bf.png", "bf.provenance.json")]
 
 
+def test_the_field_of_centres_has_a_colour_wheel(penstock, dataset, tmp_path):
+    path, frames, _ = dataset
+    penstock("com", path, "--out", tmp_path / "c")
+    picture = Image.open(tmp_path / "c_com.png")
+    picture.load()
+    image, zoom = np.asarray(picture).astype(int), int(picture.text["Penstock:Zoom"])
+    row, column, radius = (int(n) for n in picture.text["Penstock:Wheel"].split(","))
+    brightest, longest = (float(picture.text[f"Penstock:{name}Deviation"]) for name in ("Brightest", "Longest"))
+    assert column - radius >= SCAN[1] * zoom and 0 < brightest <= longest
+    vectors = [np.load(tmp_path / f"c_com_{axis}.npy") - float(picture.text[f"Penstock:Mean{axis[:-1].capitalize()}"])
+               for axis in ("rows", "columns")]
+    # A vector has the colour that the wheel has where it points to.
+    seen = 0
+    for y, x in zip(*np.nonzero(valid_of(frames))):
+        place = np.array([vectors[0][y, x], vectors[1][y, x]]) / brightest
+        if np.hypot(*place) > 0.95:
+            continue
+        low = np.floor(place * radius).astype(int)
+        around = image[row + low[0]:row + low[0] + 2, column + low[1]:column + low[1] + 2].reshape(4, 3)
+        found = image[y * zoom + zoom // 2, x * zoom + zoom // 2]
+        assert np.all(found >= around.min(0) - 4) and np.all(found <= around.max(0) + 4), (y, x, found, around)
+        seen += 1
+    assert seen > 30
+    # And every direction another one.
+    rim = [tuple(image[row + y, column + x]) for y, x in ((0, radius), (radius, 0), (0, -radius), (-radius, 0))]
+    assert len(set(rim)) == 4 and all(max(colour) > 150 for colour in rim)
+
+
 def test_live_preview_draws_in_place(penstock, dataset, tmp_path):
     path, _, _ = dataset
     done = penstock("apply", path, "--mask", "full", "--out", tmp_path / "x", "--live-always")

@@ -1,5 +1,5 @@
-// Pictures of results: enlarged to a size that can be looked at, with a bar that says which level
-// means which value.
+// Pictures of results: enlarged to a size that can be looked at, with a bar or a wheel that says
+// which level or colour means what.
 
 #ifndef PENSTOCK_TOOLS_PICTURE_H_
 #define PENSTOCK_TOOLS_PICTURE_H_
@@ -26,7 +26,10 @@ struct PictureOptions {
 Status WritePicture(const std::filesystem::path& path, ImageShape shape,
                     std::span<const double> values, const PictureOptions& options);
 
-// A colour PNG of a field of vectors about their mean: hue for direction, brightness for length.
+// A colour PNG of a field of vectors about their mean: hue for direction, brightness for length,
+// and to its right a wheel that has every vector where it points to, rows down, with the length at
+// its rim below. Text chunks: the mean, the longest vector, that of full brightness
+// ("Penstock:BrightestDeviation"), the wheel as ROW,COLUMN,RADIUS.
 Status WriteVectorPicture(const std::filesystem::path& path, ImageShape shape,
                           std::span<const double> along_rows, std::span<const double> along_columns,
                           const std::string& title);
