@@ -261,6 +261,10 @@ ResultArray StatisticsReduction::Mean() const {
   return impl_->Image([](const Moments& moments, size_t p) { return moments.MeanOf(p); });
 }
 
+ResultArray StatisticsReduction::Variance() const {
+  return impl_->Image([](const Moments& moments, size_t p) { return moments.VarianceOf(p); });
+}
+
 ResultArray StatisticsReduction::StandardDeviation() const {
   return impl_->Image(
       [](const Moments& moments, size_t p) { return std::sqrt(moments.VarianceOf(p)); });

@@ -148,12 +148,13 @@ NaN in float64, where pixel_mask leaves a pixel out. frames: how many were summe
   py::class_<StatisticsReduction, Reduction, std::shared_ptr<StatisticsReduction>>(
       module, "Statistics", R"(Mean and standard deviation over all frames, pixel by pixel.
 
-mean, std: (rows, columns), float64, NaN without frames; std is divided by n, as NumPy has it. From
+mean, variance, std: (rows, columns), float64, NaN without frames; divided by n, as NumPy has it. From
 exact sums for 8- and 16-bit data, otherwise float64 moments, merged pairwise.
 sum: as Sum has it, for uint8 and uint16; None for other types. frames: how many were seen.)")
       .def(py::init<>())
       .def_property_readonly("frames", Number(&StatisticsReduction::frames_seen))
       .def_property_readonly("mean", Values(&StatisticsReduction::Mean))
+      .def_property_readonly("variance", Values(&StatisticsReduction::Variance))
       .def_property_readonly("sum",
                              [](const StatisticsReduction& self) -> py::object {
                                CheckReadable(self);

@@ -76,6 +76,7 @@ def test_all_reductions_share_a_pass(opened, penstock_package):
     assert moments.sum is None or np.array_equal(moments.sum, total.result)
     np.testing.assert_allclose(moments.mean, used.mean(0), rtol=1e-13)
     np.testing.assert_allclose(moments.std, used.std(0), rtol=1e-12)
+    np.testing.assert_allclose(moments.variance, used.var(0), rtol=1e-12)
     np.testing.assert_array_equal(extremes.minimum, used.min(0))
     np.testing.assert_array_equal(extremes.maximum, used.max(0))
     counts, edges = np.histogram(used, 40, (0, 900))

@@ -119,6 +119,7 @@ TYPED_TEST(Operations, MeanAndDeviation) {
     EXPECT_EQ(reduction.frames_seen(), 30);
     const ResultArray mean = reduction.Mean();
     const ResultArray deviation = reduction.StandardDeviation();
+    const ResultArray variance = reduction.Variance();
     const std::optional<ResultArray> exact_sum = reduction.ExactSum();
     ASSERT_EQ(exact_sum.has_value(),
               (std::is_same_v<TypeParam, uint8_t> || std::is_same_v<TypeParam, uint16_t>));
@@ -139,6 +140,8 @@ TYPED_TEST(Operations, MeanAndDeviation) {
       ASSERT_NEAR(mean.doubles()[p], static_cast<double>(expected),
                   1e-12 * std::abs(static_cast<double>(expected)) + 1e-12 * expected_deviation);
       ASSERT_NEAR(deviation.doubles()[p], expected_deviation, 1e-12 * expected_deviation);
+      const auto expected_variance = static_cast<double>(squares / 30);
+      ASSERT_NEAR(variance.doubles()[p], expected_variance, 1e-12 * expected_variance);
     }
   }
 }

@@ -92,9 +92,10 @@ class StatisticsReduction final : public Reduction {
   StatisticsReduction();
   ~StatisticsReduction() override;
 
-  // (signal rows, signal columns), float64; NaN without frames. The deviation is that of the
-  // population (divided by n, as NumPy does).
+  // (signal rows, signal columns), float64; NaN without frames. Deviation and variance are those of
+  // the population (divided by n, as NumPy does).
   ResultArray Mean() const;
+  ResultArray Variance() const;
   ResultArray StandardDeviation() const;
   // What SumReduction gives, for 8- and 16-bit data without sign, of which it falls off here. After
   // Begin; nothing for other types.
