@@ -34,7 +34,7 @@ struct CacheLineAllocator {
     ::operator delete(values, AlignmentOf(count * sizeof(T)));
   }
 
-  // Half a page too much at most.
+  // Aligning costs addresses, no memory.
   static std::align_val_t AlignmentOf(size_t bytes) {
     return bytes >= static_cast<size_t>(kHugePage) ? kHugePage : kAlignment;
   }

@@ -20,6 +20,9 @@ constexpr size_t kMostTurns = 8;
 // What the kernel and the collecting take of a slot, in pixels.
 constexpr size_t kPixelsPerSlot = 8;
 
+// Of which the sum fits into the 32 bits of Collect.
+constexpr size_t kMostPixels = size_t{1} << 24;
+
 // The slots of a bin that take turns.
 struct Turns {
   std::array<uint32_t, kMostTurns> slots{};
@@ -58,7 +61,19 @@ ByteBins::ByteBins(std::span<const uint32_t> bin_of_pixel, size_t bin_count) {
   }
 }
 
-bool ByteBins::IsWorth(size_t pixels) const { return pixels >= slot_count_ * kPixelsPerSlot; }
+std::optional<ByteBins> ByteBins::Make(std::span<const uint32_t> bin_of_pixel, size_t bin_count,
+                                       TileSize tile) {
+  const size_t least_slots = std::max(bin_count, bin_of_pixel.size() / kMostPixelsOfSlot);
+  if (tile.frames <= kSlotFrames / 2 ||
+      std::min(tile.pixels, bin_of_pixel.size()) / kPixelsPerSlot < least_slots) {
+    return std::nullopt;
+  }
+  return ByteBins(bin_of_pixel, bin_count);
+}
+
+bool ByteBins::IsWorth(size_t pixels) const {
+  return pixels >= slot_count_ * kPixelsPerSlot && pixels <= kMostPixels;
+}
 
 size_t ByteBins::Add(const kernels::FramePixels<uint8_t>& frames, size_t first_pixel,
                      int64_t* totals, size_t total_stride) const {

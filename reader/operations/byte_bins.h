@@ -7,21 +7,26 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "reader/kernels/aligned_vector.h"
 #include "reader/kernels/byte_slots.h"
 #include "reader/kernels/kernels.h"
+#include "reader/operations/tile_size.h"
 
 namespace penstock {
 
 class ByteBins {
  public:
-  // bin_of_pixel: of all pixels of a frame; what is not below bin_count is in none.
-  ByteBins(std::span<const uint32_t> bin_of_pixel, size_t bin_count);
+  // bin_of_pixel: of all pixels of a frame; what is not below bin_count is in none. Nothing where
+  // no tile would be taken.
+  static std::optional<ByteBins> Make(std::span<const uint32_t> bin_of_pixel, size_t bin_count,
+                                      TileSize tile);
 
-  // Whether a run of so many pixels is worth the way of the sums from the slots to the totals.
+  // Whether Add may be called for so many pixels: that they are worth the way of the sums from the
+  // slots to the totals, and not too many for these.
   bool IsWorth(size_t pixels) const;
 
   // totals[f * total_stride + bin] += the pixels of the bin, which are those from `first_pixel` of
@@ -31,6 +36,7 @@ class ByteBins {
              size_t total_stride) const;
 
  private:
+  ByteBins(std::span<const uint32_t> bin_of_pixel, size_t bin_count);
   void Collect(uint16_t* slots, size_t frames, int64_t* totals, size_t total_stride) const;
 
   std::vector<uint32_t> slot_begins_;  // per pixel, as the kernel wants them

@@ -288,7 +288,7 @@ Status RadialReduction::Begin(const PassPlan& plan) {
   impl_->CutPixels();
   impl_->byte_bins.reset();
   if (impl_->element_type == ElementType::kUint8) {
-    impl_->byte_bins.emplace(impl_->bins, impl_->bin_count());
+    impl_->byte_bins = ByteBins::Make(impl_->bins, impl_->bin_count(), TileSize::Of(plan));
   }
   impl_->partition_frames = static_cast<size_t>(plan.partition_frames);
   const ScanShape& scan = plan.shape.scan;

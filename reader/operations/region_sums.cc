@@ -152,7 +152,7 @@ class BinnedSums final : public RegionSums<Pixel> {
  public:
   using typename RegionSums<Pixel>::Sum;
 
-  explicit BinnedSums(const MaskRegions& regions) : regions_(regions) {
+  BinnedSums(const MaskRegions& regions, TileSize tile) : regions_(regions) {
     struct Slot {
       uint32_t number = UINT32_MAX;
       size_t pixels = 0;
@@ -169,8 +169,8 @@ class BinnedSums final : public RegionSums<Pixel> {
       slots_of_pixels_.push_back(slot.number);
     }
     if constexpr (std::is_same_v<Pixel, uint8_t>) {
-      byte_bins_.emplace(std::vector<uint32_t>(regions.of_pixel.begin(), regions.of_pixel.end()),
-                         regions.count);
+      const std::vector<uint32_t> bins(regions.of_pixel.begin(), regions.of_pixel.end());
+      byte_bins_ = ByteBins::Make(bins, regions.count, tile);
     }
   }
 
@@ -179,7 +179,7 @@ class BinnedSums final : public RegionSums<Pixel> {
                                        static_cast<size_t>(tile.frame_count),
                                        static_cast<size_t>(tile.pixel_count)};
     if constexpr (std::is_same_v<Pixel, uint8_t>) {
-      if (byte_bins_->IsWorth(pixels.pixels)) {
+      if (byte_bins_ && byte_bins_->IsWorth(pixels.pixels)) {
         const size_t done =
             byte_bins_->Add(pixels, static_cast<size_t>(tile.first_pixel), sums, regions_.count);
         pixels.first += done * pixels.frame_stride;
@@ -229,7 +229,7 @@ std::unique_ptr<const RegionSums<Pixel>> MakeRegionSums(const MaskRegions& regio
           binned < masks ? std::min(masks, vectors * BinnedVectorInRuns<Pixel>(tile)) : masks;
       const double most = worth / kVectorsOfRunVector;
       if (auto runs = MakeRegionRunSums<Pixel>(regions, tile.pixels, most)) return runs;
-      return binned < masks ? std::make_unique<BinnedSums<Pixel>>(regions) : nullptr;
+      return binned < masks ? std::make_unique<BinnedSums<Pixel>>(regions, tile) : nullptr;
     }
   }
   const double worth = std::max(masks, vectors * kFewMasks);
@@ -238,7 +238,7 @@ std::unique_ptr<const RegionSums<Pixel>> MakeRegionSums(const MaskRegions& regio
           RegionStepPlan::Make(regions, kLanes<Pixel>, most_steps, kMostStepsPerSlot<Pixel>)) {
     return std::make_unique<StepSums<Pixel>>(regions, std::move(*plan));
   }
-  return binned < worth ? std::make_unique<BinnedSums<Pixel>>(regions) : nullptr;
+  return binned < worth ? std::make_unique<BinnedSums<Pixel>>(regions, tile) : nullptr;
 }
 
 template std::unique_ptr<const RegionSums<uint8_t>> MakeRegionSums(const MaskRegions&, TileSize,

@@ -41,7 +41,9 @@ class ByteBinsTest : public testing::TestWithParam<std::string> {
 
   static void Check(const std::vector<uint32_t>& bin_of_pixel, size_t bins,
                     const std::vector<uint8_t>& pixels, size_t frames, size_t first, size_t count) {
-    const ByteBins byte_bins(bin_of_pixel, bins);
+    const auto made = ByteBins::Make(bin_of_pixel, bins, {32, kPixels});
+    ASSERT_TRUE(made.has_value());
+    const ByteBins& byte_bins = *made;
     const size_t stride = kPixels + kGap;
     std::vector<int64_t> totals(frames * (bins + kGap), 5);
     const size_t done = byte_bins.Add({pixels.data() + first, stride, frames, count}, first,
@@ -89,8 +91,8 @@ TEST_P(ByteBinsTest, NoSumOverflows) {
 
 TEST_P(ByteBinsTest, NothingIsLeftFromOneCallToTheNext) {
   const std::vector<uint8_t> pixels = RandomPixels(16);
-  const ByteBins many(RingOfPixel(500), 500);
-  const ByteBins few(RingOfPixel(7), 7);
+  const ByteBins many = *ByteBins::Make(RingOfPixel(500), 500, {16, kPixels});
+  const ByteBins few = *ByteBins::Make(RingOfPixel(7), 7, {16, kPixels});
   std::vector<int64_t> of_few(16 * 7);
   std::vector<int64_t> again(16 * 7);
   std::vector<int64_t> of_many(16 * 500);
@@ -99,6 +101,21 @@ TEST_P(ByteBinsTest, NothingIsLeftFromOneCallToTheNext) {
   many.Add(all, 0, of_many.data(), 500);
   few.Add(all, 0, again.data(), 7);
   EXPECT_EQ(of_few, again);
+}
+
+TEST(ByteBinsLimitTest, WhatIsNeverTakenIsNotMade) {
+  const std::vector<uint32_t> rings = RingOfPixel(64);
+  EXPECT_TRUE(ByteBins::Make(rings, 64, {16, kPixels}).has_value());
+  EXPECT_FALSE(ByteBins::Make(rings, 64, {8, kPixels}).has_value());
+  EXPECT_FALSE(ByteBins::Make(rings, 64, {16, 1024}).has_value());
+  EXPECT_FALSE(ByteBins::Make(rings, size_t{1} << 24, {16, kPixels}).has_value());
+}
+
+TEST(ByteBinsLimitTest, SumsOfMorePixelsThan32BitsHoldAreForOthers) {
+  const ByteBins bins = *ByteBins::Make(RingOfPixel(3), 3, {16, kPixels});
+  EXPECT_FALSE(bins.IsWorth(100));
+  EXPECT_TRUE(bins.IsWorth(size_t{1} << 24));
+  EXPECT_FALSE(bins.IsWorth((size_t{1} << 24) + 1));
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, ByteBinsTest, testing::ValuesIn(kernels::AvailableTargets()),
