@@ -286,9 +286,11 @@ int64_t StatisticsReduction::frames_seen() const {
   return impl_->merged == nullptr ? 0 : impl_->merged->frames;
 }
 
-bool StatisticsReduction::IsOrderFree() const {
-  return impl_->element_type == ElementType::kUint8 || impl_->element_type == ElementType::kUint16;
+bool StatisticsReduction::HasExactSum(ElementType type) {
+  return type == ElementType::kUint8 || type == ElementType::kUint16;
 }
+
+bool StatisticsReduction::IsOrderFree() const { return HasExactSum(impl_->element_type); }
 
 Status StatisticsReduction::Begin(const PassPlan& plan) {
   impl_->element_type = plan.shape.element_type;

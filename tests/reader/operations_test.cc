@@ -123,6 +123,7 @@ TYPED_TEST(Operations, MeanAndDeviation) {
     const std::optional<ResultArray> exact_sum = reduction.ExactSum();
     ASSERT_EQ(exact_sum.has_value(),
               (std::is_same_v<TypeParam, uint8_t> || std::is_same_v<TypeParam, uint16_t>));
+    ASSERT_EQ(StatisticsReduction::HasExactSum(frames.shape.element_type), exact_sum.has_value());
     for (size_t p = 0; p < frames.pixels(); ++p) {
       long double sum = 0, squares = 0;
       for (size_t f = 0; f < frames.count(); ++f) {

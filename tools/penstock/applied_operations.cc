@@ -146,11 +146,6 @@ class AppliedSum final : public AppliedOperation {
   SumReduction sum_;
 };
 
-// Whether the statistics of such data have the sum, too.
-bool SumFallsOff(ElementType type) {
-  return type == ElementType::kUint8 || type == ElementType::kUint16;
-}
-
 class AppliedStatistics final : public AppliedOperation {
  public:
   // `with_sum`: of data of which it falls off.
@@ -386,7 +381,8 @@ Result<std::vector<std::unique_ptr<AppliedOperation>>> MakeOperations(
     PENSTOCK_ASSIGN_OR_RETURN(auto radial, MakeRadial(options, signal));
     operations.push_back(std::move(radial));
   }
-  const bool sum_falls_off = options.statistics && stored_type && SumFallsOff(*stored_type);
+  const bool sum_falls_off =
+      options.statistics && stored_type && StatisticsReduction::HasExactSum(*stored_type);
   if (options.sum && !sum_falls_off) operations.push_back(std::make_unique<AppliedSum>());
   if (options.statistics) {
     operations.push_back(std::make_unique<AppliedStatistics>(options.sum && sum_falls_off));

@@ -97,9 +97,9 @@ class StatisticsReduction final : public Reduction {
   ResultArray Mean() const;
   ResultArray Variance() const;
   ResultArray StandardDeviation() const;
-  // What SumReduction gives, for 8- and 16-bit data without sign, of which it falls off here. After
-  // Begin; nothing for other types.
+  // What SumReduction gives, where it falls off here. After Begin; nothing for other types.
   std::optional<ResultArray> ExactSum() const;
+  static bool HasExactSum(ElementType type);  // 8- and 16-bit data without sign
   int64_t frames_seen() const;
 
   bool IsOrderFree() const override;
